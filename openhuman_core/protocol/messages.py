@@ -1,0 +1,180 @@
+"""Frames to calls, and outcomes to answers; what a peer got wrong is a value, never an exception.
+
+Source: the JSON-RPC 2.0 specification, sections 4 to 6.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from openhuman_core.errors import CoreError, InvalidRequest, ParseError
+
+Id = str | int | float | None
+
+# Deeper nests serve no method; the limit keeps every later step that recurses far from the interpreter's own.
+MAX_DEPTH = 128
+
+
+class RawJson(bytes):
+    """JSON text, as UTF-8 without line ends, that goes out as it came in."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, or a notification when it has no id of its own (`answered` is false)."""
+
+    method: str
+    params: Any
+    id: Id
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """What is no request: the error to answer, under the id where that could be read."""
+
+    id: Id
+    error: CoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Several calls in one frame; their answers go out together."""
+
+    members: list[Call | Malformed]
+
+
+def read(frame: bytes, max_batch: int) -> Call | Malformed | Batch:
+    """Read one frame; a batch longer than `max_batch` is refused whole."""
+    try:
+        text = frame.decode()
+    except UnicodeDecodeError:
+        return Malformed(None, ParseError("the frame is not UTF-8"))
+    try:
+        message = _DECODER.decode(text)
+    except RecursionError:
+        return Malformed(None, _too_deep())
+    except ValueError:
+        return _unparsed(text)
+    flaw = _flaw(message, text)
+    if flaw is not None:
+        return Malformed(_id_of(message), flaw)
+    if isinstance(message, list):
+        return _batch(message, max_batch)
+    return _call(message)
+
+
+def result(call_id: Id, value: Any) -> bytes:
+    """Encode a successful answer; `RawJson` passes as it is, alone or as the `result` member of an outcome."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (_encode(call_id), _encode(value))
+
+
+def error(call_id: Id, failure: CoreError) -> bytes:
+    """Encode a failed answer."""
+    body = {"code": failure.code, "message": failure.message, "data": failure.data()}
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (_encode(call_id), _encode(body))
+
+
+def outcome(payload: Any, logs: tuple[str, ...]) -> RawJson:
+    """Encode the wrapped result of a namespace's method: the payload and its log lines."""
+    return RawJson(b'{"result":%b,"logs":%b}' % (_encode(payload), _encode(logs)))
+
+
+def batch(answers: list[bytes]) -> bytes:
+    """Join the answers of one batch."""
+    return b"[%b]" % b",".join(answers)
+
+
+def _encode(value: Any) -> bytes:
+    """Encode as ASCII, so that no text of ours can break a frame or fail to encode."""
+    return value if isinstance(value, RawJson) else _ENCODER.encode(value).encode("ascii")
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
+_LENIENT_DECODER = json.JSONDecoder()
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+def _unparsed(text: str) -> Malformed:
+    """Say why the text is no JSON; where NaN or Infinity alone spoil it, the id can still be read."""
+    try:
+        message = _LENIENT_DECODER.decode(text)
+    except json.JSONDecodeError as problem:
+        return Malformed(None, ParseError(f"the frame is not JSON at character {problem.pos}"))
+    except (ValueError, RecursionError):  # the interpreter's own limits on digits and on depth
+        return Malformed(None, ParseError("the frame holds a number that is too long, or is nested too deep"))
+    return Malformed(_id_of(message), ParseError("NaN and Infinity are not JSON"))
+
+
+def _flaw(message: Any, text: str) -> CoreError | None:
+    """Look for what the decoder lets pass: nests that are too deep, and text that is no Unicode."""
+    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than(message, MAX_DEPTH):
+        return _too_deep()
+    if "\\u" in text and not _is_unicode(message):
+        return ParseError("a string holds a lone surrogate")
+    return None
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    """Walk level by level, without recursion."""
+    containers = [value]
+    for _ in range(levels):
+        children = (child for item in containers for child in (item.values() if isinstance(item, dict) else item))
+        containers = [child for child in children if isinstance(child, dict | list)]
+        if not containers:
+            return False
+    return True
+
+
+def _is_unicode(message: Any) -> bool:
+    try:
+        json.dumps(message, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _too_deep() -> ParseError:
+    return ParseError(f"the frame is nested deeper than {MAX_DEPTH} levels")
+
+
+def _batch(members: list[Any], max_batch: int) -> Batch | Malformed:
+    if not members:
+        return Malformed(None, InvalidRequest("the batch is empty"))
+    if len(members) > max_batch:
+        return Malformed(None, InvalidRequest(f"the batch holds more than {max_batch} calls"))
+    return Batch([_call(member) for member in members])
+
+
+def _call(message: Any) -> Call | Malformed:
+    if not isinstance(message, dict):
+        return Malformed(None, InvalidRequest("a request is an object"))
+    call_id = message.get("id")
+    if not _is_id(call_id):
+        return Malformed(None, InvalidRequest("id must be a string, a number or null"))
+    if message.get("jsonrpc") != "2.0":
+        return Malformed(call_id, InvalidRequest('jsonrpc must be "2.0"'))
+    method = message.get("method")
+    if not isinstance(method, str):
+        return Malformed(call_id, InvalidRequest("method must be a string"))
+    return Call(method, message.get("params"), call_id, "id" in message)
+
+
+def _id_of(message: Any) -> Id:
+    call_id = message.get("id") if isinstance(message, dict) else None
+    return call_id if _is_id(call_id) and _is_unicode(call_id) else None
+
+
+def _is_id(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or (isinstance(value, str | int) and not isinstance(value, bool))

@@ -1,0 +1,237 @@
+"""Flags, environment, `core/config.toml` and defaults, in that order, as one frozen object.
+
+Each field of `Settings` with a `help` is a setting: `max_in_flight` is the flag `--max-in-flight`, the variable
+`OPENHUMAN_MAX_IN_FLIGHT` and the key `max_in_flight`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from openhuman_core.errors import Configuration
+
+PRODUCTION = "https://api.tinyhumans.ai"
+STAGING = "https://staging-api.tinyhumans.ai"
+# Never sent anywhere: a name of the loopback range (RFC 6761) for the sandbox inside this process.
+SANDBOX = "http://sandbox.localhost"
+
+
+def _setting(default: Any, parse: Callable[[str], Any], help_text: str, *variables: str) -> Any:
+    """Declare a setting; `variables` replace `OPENHUMAN_<NAME>`, and the first of them that is not empty counts."""
+    return field(default=default, metadata={"parse": parse, "help": help_text, "variables": variables})
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 10**6:
+        raise ValueError("expected a number from 0 to 1000000")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError("expected an integer of at least 1")
+    return value
+
+
+def _flag(text: str) -> bool:
+    try:
+        return {"1": True, "true": True, "yes": True, "": False, "0": False, "false": False, "no": False}[text.lower()]
+    except KeyError:
+        raise ValueError("expected true or false") from None
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set; seconds and bytes where the name says so."""
+
+    framing: str = _setting(
+        "auto", _one_of("auto", "lines", "headers"), "How frames are told apart; auto goes by the first bytes."
+    )
+    sandbox: bool = _setting(
+        default=False, parse=_flag, help_text="Serve an embedded stand-in for the hosted API instead of the real one."
+    )
+    max_in_flight: int = _setting(100, _count, "How many calls run at the same time.")
+    max_message_bytes: int = _setting(16 * 2**20, _count, "The longest frame, and the longest answer that is read.")
+    max_batch: int = _setting(1000, _count, "How many calls one batch may hold.")
+    drain_seconds: float = _setting(4.0, _number, "How long accepted calls may take once a stop was asked for.")
+    connect_timeout_seconds: float = _setting(15.0, _number, "How long connecting to the hosted API may take.")
+    timeout_seconds: float = _setting(120.0, _number, "How long one call may take in all.")
+    log_level: str = _setting(
+        "info", _one_of("error", "warning", "info", "debug"), "The least important records that are logged."
+    )
+    backend_url: str = _setting(
+        PRODUCTION, str, "Where the hosted API is; scheme, host and port count.", "BACKEND_URL", "VITE_BACKEND_URL"
+    )
+    home: Path = Path()
+    api_key: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def core(self) -> Path:
+        """The only directory that this program writes to."""
+        return self.home / "core" / "sandbox" if self.sandbox else self.home / "core"
+
+    def base_url(self) -> str:
+        """Reduce the backend URL to scheme, host and port; raises `Configuration` when it is none."""
+        if self.sandbox:
+            return SANDBOX
+        text = self.backend_url.strip()
+        problem = Configuration(
+            "the backend URL is not an http or https URL", hint="Set BACKEND_URL to something like https://host:port."
+        )
+        try:
+            parts = urlsplit(text if "://" in text else f"https://{text.removeprefix('//')}")
+            port = parts.port
+        except ValueError as cause:
+            raise problem from cause
+        host = parts.hostname
+        if parts.scheme not in ("http", "https") or not host or not re.fullmatch(r"[^\s/?#@\\%]+", host):
+            raise problem
+        return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{'' if port is None else f':{port}'}"
+
+
+FLAGS = {item.name.replace("_", "-"): item for item in dataclasses.fields(Settings) if "help" in item.metadata}
+
+
+class UsageError(Exception):
+    """The command line's words are off; the text says how."""
+
+
+def parse_flags(words: list[str]) -> dict[str, str]:
+    """Read `--name value`, `--name=value` and bare `--name` for flags that are true or false; raises `UsageError`."""
+    given: dict[str, str] = {}
+    rest = list(words)
+    while rest:
+        name, has_value, value = rest.pop(0).partition("=")
+        if not name.startswith("--") or name[2:] not in FLAGS:
+            raise UsageError(f"no such option: {name}")
+        item = FLAGS[name[2:]]
+        if not has_value and item.metadata["parse"] is _flag:
+            value = "true"
+        elif not has_value:
+            if not rest:
+                raise UsageError(f"option {name} needs a value")
+            value = rest.pop(0)
+        given[item.name] = value
+    return given
+
+
+def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
+    """Gather the settings; `flags` come from `parse_flags`.
+
+    Raises `UsageError` for a flag's value, `Configuration` for a variable's, and for a file that cannot be read.
+    """
+    environ = {**_dotenv(environ), **environ}
+    staging = (environ.get("OPENHUMAN_APP_ENV") or environ.get("VITE_OPENHUMAN_APP_ENV")) == "staging"
+    home = _home(environ, staging=staging)
+    values: dict[str, Any] = {"home": home, "backend_url": STAGING if staging else PRODUCTION}
+    values |= _config_file(home / "core" / "config.toml")
+    for flag, item in FLAGS.items():
+        source = next((variable for variable in _variables_of(item) if environ.get(variable)), None)
+        if flags.get(item.name):
+            try:
+                values[item.name] = item.metadata["parse"](flags[item.name])
+            except ValueError as problem:
+                raise UsageError(f"--{flag}: {problem}") from problem
+        elif source:
+            values[item.name] = _parse(item, environ[source], source)
+    if not values.get("sandbox"):  # real credentials are no business of the sandbox
+        values["api_key"] = environ.get("OPENHUMAN_API_KEY", "").strip() or None
+        values["token"] = environ.get("OPENHUMAN_TOKEN", "").strip() or None
+    return Settings(**values)
+
+
+def _variables_of(item: dataclasses.Field[Any]) -> tuple[str, ...]:
+    return item.metadata["variables"] or (f"OPENHUMAN_{item.name.upper()}",)
+
+
+def _parse(item: dataclasses.Field[Any], text: str, source: str) -> Any:
+    try:
+        return item.metadata["parse"](text)
+    except ValueError as problem:
+        raise Configuration(f"{source}: {problem}") from problem
+
+
+def _home(environ: Mapping[str, str], *, staging: bool) -> Path:
+    named = environ.get("OPENHUMAN_WORKSPACE")
+    try:
+        if named:
+            return Path(named).expanduser().absolute()
+        return Path.home() / (".openhuman-staging" if staging else ".openhuman")
+    except RuntimeError as problem:
+        raise Configuration("there is no home directory", hint="Set OPENHUMAN_WORKSPACE to a directory.") from problem
+
+
+def _config_file(path: Path) -> dict[str, Any]:
+    """Read the config file; its keys are the settings' names, and `api_url` for the backend URL."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as problem:
+        raise Configuration(f"{path} cannot be read") from problem
+    import tomllib  # noqa: PLC0415 - most homes have no such file, and start-up pays for each import
+
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise Configuration(f"{path} does not parse: {problem}") from problem
+    if "api_url" in content:
+        content["backend_url"] = content.pop("api_url")
+    fields = {item.name: item for item in FLAGS.values()}
+    unknown = sorted(set(content) - set(fields))
+    if unknown:
+        raise Configuration(f"{path}: unknown setting {unknown[0]}")
+    return {
+        name: _parse(fields[name], str(value).lower() if isinstance(value, bool) else str(value), f"{path}: {name}")
+        for name, value in content.items()
+        if value != ""
+    }
+
+
+def _dotenv(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read the named `.env` whole, or of the nearest one upwards what cannot redirect or replace a credential."""
+    named = environ.get("OPENHUMAN_DOTENV_PATH")
+    if named:
+        if not os.access(named, os.R_OK) or not Path(named).is_file():
+            raise Configuration(f"{named}: cannot be read", hint="OPENHUMAN_DOTENV_PATH must name a readable file.")
+        return _variables(Path(named))
+    try:
+        here = Path.cwd()
+    except OSError:  # a directory that was removed under us has no `.env`
+        return {}
+    found = next((path for path in (d / ".env" for d in (here, *here.parents)) if path.is_file()), None)
+    if not found:
+        return {}
+    # A checked-out repository must not redirect a credential: what it may say is how the daemon behaves, no more.
+    harmless = {f"OPENHUMAN_{item.name.upper()}" for item in FLAGS.values()} & {
+        variable for item in FLAGS.values() for variable in _variables_of(item) if item.name != "sandbox"
+    }
+    return {name: value for name, value in _variables(found).items() if name in harmless}
+
+
+def _variables(path: Path) -> dict[str, str]:
+    import dotenv  # noqa: PLC0415 - most directories have no such file, and start-up pays for each import
+
+    try:
+        return {name: value for name, value in dotenv.dotenv_values(path, interpolate=False).items() if value}
+    except (OSError, UnicodeDecodeError) as problem:
+        raise Configuration(f"{path}: cannot be read") from problem
