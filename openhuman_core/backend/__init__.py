@@ -1,0 +1,1 @@
+"""How the hosted API is reached: routes, credentials, one client, and what carries its bytes."""

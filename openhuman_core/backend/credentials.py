@@ -1,0 +1,251 @@
+"""Who we are to the hosted API: which credential is in force, and the file that keeps the stored ones.
+
+Source of the rules: the wire contract, section 5.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import SecretStr
+
+from openhuman_core.errors import Configuration, SessionExpired, Unauthenticated
+from openhuman_core.settings import Settings
+
+Kind = Literal["session", "api-key"]
+KINDS: tuple[Kind, ...] = ("session", "api-key")
+
+EXPIRY_MARGIN_SECONDS = 30
+STORE_VERSION = 1
+END_OF_TIME = 253_402_300_800  # the year 10000, where the calendar of Python ends
+NO_CREDENTIAL = "no backend session token; run auth_store_session first"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A session token or an API key; `stored` tells one of the store from one of the environment."""
+
+    kind: Kind
+    secret: SecretStr
+    stored: bool = False
+
+    def header(self) -> tuple[str, str]:
+        """Give the header that shows this credential to the hosted API."""
+        secret = self.secret.get_secret_value()
+        return ("x-api-key", secret) if self.kind == "api-key" else ("authorization", f"Bearer {secret}")
+
+    def expires_at(self) -> float | None:
+        """Give the time (seconds since the epoch) at which a session that is a JWT ends, without trusting it."""
+        expiry = _claims(self.secret.get_secret_value()).get("exp") if self.kind == "session" else None
+        is_time = isinstance(expiry, int | float) and not isinstance(expiry, bool) and 0 <= expiry < END_OF_TIME
+        return expiry if is_time else None
+
+    def subject(self) -> str | None:
+        """Give the user that a session that is a JWT names, without trusting it."""
+        claims = _claims(self.secret.get_secret_value()) if self.kind == "session" else {}
+        named = (claims.get(name) for name in ("sub", "userId", "id", "_id"))
+        return next((user for user in named if isinstance(user, str) and user), None)
+
+    def expired(self) -> bool:
+        """Tell whether a session is over, or will be within 30 seconds."""
+        expiry = self.expires_at()
+        return expiry is not None and expiry - time.time() <= EXPIRY_MARGIN_SECONDS
+
+    def check_expiry(self) -> None:
+        """Raise `SessionExpired` for a session that is over."""
+        if self.expired():
+            raise SessionExpired(
+                "SESSION_EXPIRED: Session expired; sign in again (backend session token expired locally)"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored credential, the base URL it belongs to, and what is known of its user."""
+
+    kind: Kind
+    secret: SecretStr
+    base_url: str
+    updated_at: str
+    user_id: str | None = None
+    user: dict[str, Any] | None = None
+
+
+class CredentialStore:
+    """One JSON file, 0600 in a 0700 directory, replaced whole; read again whenever it has changed.
+
+    Every method raises `Configuration` when the file cannot be read, written or understood.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "credentials.json"
+        self._seen: tuple[int, int, int] | None = None
+        self._entries: dict[str, Entry] = {}
+
+    def get(self, kind: Kind) -> Entry | None:
+        """Give what is stored of a kind."""
+        return self._read().get(kind)
+
+    def put(self, entry: Entry) -> None:
+        """Keep an entry in place of the one of its kind."""
+        self._write({**self._read(), entry.kind: entry})
+
+    def remove(self, kinds: tuple[Kind, ...]) -> list[Kind]:
+        """Forget entries, and say which there were."""
+        entries = self._read()
+        removed = [kind for kind in kinds if kind in entries]
+        if removed:
+            self._write({kind: entry for kind, entry in entries.items() if kind not in removed})
+        return removed
+
+    def _read(self) -> dict[str, Entry]:
+        try:
+            found = self.path.stat()
+            version = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if version != self._seen:
+                self._entries = _parse(json.loads(self.path.read_text(encoding="utf-8")))
+                self._seen = version
+        except FileNotFoundError:
+            self._entries, self._seen = {}, None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
+            raise Configuration(
+                f"the credential store {self.path} cannot be read", hint="Move the file away and sign in again."
+            ) from problem
+        return self._entries
+
+    def _write(self, entries: dict[str, Entry]) -> None:
+        content = {"version": STORE_VERSION, "credentials": [_to_json(entry) for entry in entries.values()]}
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=".credentials-")  # made 0600
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    json.dump(content, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(name).replace(self.path)
+            except OSError:
+                Path(name).unlink(missing_ok=True)
+                raise
+        except OSError as problem:
+            raise Configuration(
+                f"the credential store {self.path} cannot be written",
+                hint="Make the directory writable, or set OPENHUMAN_WORKSPACE to one that is.",
+            ) from problem
+
+
+class Credentials:
+    """The credential in force: the environment's API key, its token, the stored API key, the stored session."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = CredentialStore(settings.core)
+
+    def current(self) -> Credential | None:
+        """Give the credential that a call uses, if there is one for the base URL in force."""
+        if self.settings.api_key:
+            return Credential("api-key", _sendable(self.settings.api_key, "OPENHUMAN_API_KEY"))
+        key = None if self.settings.token else self.entry("api-key")
+        return Credential("api-key", key.secret, stored=True) if key else self.session()
+
+    def session(self) -> Credential | None:
+        """Give the session in force, whether or not an API key comes before it."""
+        if self.settings.token:
+            return Credential("session", _sendable(self.settings.token, "OPENHUMAN_TOKEN"))
+        entry = self.entry("session")
+        return Credential("session", entry.secret, stored=True) if entry else None
+
+    def entry(self, kind: Kind) -> Entry | None:
+        """Give the stored entry of a kind, if it belongs to the base URL in force."""
+        entry = self.store.get(kind)
+        return entry if entry and entry.base_url == self._base_url() else None
+
+    def require(self) -> Credential:
+        """Give the credential that a call uses; raises `Unauthenticated` or, where it is known, `SessionExpired`."""
+        credential = self.current()
+        if credential is None:
+            elsewhere = self.store.get("api-key") or self.store.get("session")
+            hint = f"The stored credential belongs to {elsewhere.base_url}; sign in here." if elsewhere else None
+            raise Unauthenticated(NO_CREDENTIAL, hint=hint)
+        credential.check_expiry()
+        return credential
+
+    def save(self, kind: Kind, secret: SecretStr, user_id: str | None, user: dict[str, Any] | None) -> Entry:
+        """Store a credential for the base URL in force; raises `Configuration`."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        entry = Entry(kind, secret, self.settings.base_url(), now, user_id, user)
+        self.store.put(entry)
+        return entry
+
+    def refused(self, credential: Credential) -> None:
+        """Forget the stored session if it is the very one that the hosted API refused."""
+        entry = self.store.get("session")
+        if credential.kind == "session" and entry and entry.secret == credential.secret:
+            self.store.remove(("session",))
+
+    def _base_url(self) -> str | None:
+        try:
+            return self.settings.base_url()
+        except Configuration:  # told when the base URL's own turn comes
+            return None
+
+
+def is_sendable(secret: str) -> bool:
+    """Tell whether a header can carry a secret: visible ASCII, no spaces."""
+    return all("!" <= character <= "~" for character in secret)
+
+
+def _sendable(secret: str, source: str) -> SecretStr:
+    if not is_sendable(secret):
+        raise Configuration(f"{source} holds characters that no header can carry")
+    return SecretStr(secret)
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """Read the claims of a JWT without checking its signature; anything else has none."""
+    parts = token.split(".")
+    if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
+        return {}
+    payload = parts[1].rstrip("=")
+    try:
+        claims = json.loads(base64.b64decode(payload + "=" * (-len(payload) % 4), altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _parse(content: dict[str, Any]) -> dict[str, Entry]:
+    if content["version"] != STORE_VERSION:
+        raise ValueError("a store of another version")
+    entries = [
+        Entry(
+            kind=item["kind"],
+            secret=SecretStr(item["secret"]),
+            base_url=item["baseUrl"],
+            updated_at=item["updatedAt"],
+            user_id=item.get("userId"),
+            user=item.get("user"),
+        )
+        for item in content["credentials"]
+    ]
+    return {entry.kind: entry for entry in entries}
+
+
+def _to_json(entry: Entry) -> dict[str, Any]:
+    return {
+        "kind": entry.kind,
+        "secret": entry.secret.get_secret_value(),
+        "baseUrl": entry.base_url,
+        "updatedAt": entry.updated_at,
+        "userId": entry.user_id,
+        "user": entry.user,
+    }

@@ -1,0 +1,95 @@
+"""What the hosted API is asked for: a route, the request that it makes of params, and how far that came."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+from urllib.parse import quote
+
+# The event of httpx's `trace` extension that tells when the first byte of a request begins to leave.
+HEADERS_LEAVE = "http11.send_request_headers.started"
+
+
+class Effect(StrEnum):
+    """What making a call does, and so whether it may be made again after a failure."""
+
+    READ = "read"
+    WRITE = "write"
+    CREATE = "create"
+    MONEY = "money"
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a second call ends in the same state as one."""
+        return self in (Effect.READ, Effect.WRITE)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: `path` is percent-encoded and holds the query; `body` is JSON, or None for no body at all."""
+
+    route: Route
+    path: str
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A verb and a path template, and where its parts come from.
+
+    `{name}` in the template is a param, percent-encoded whole. `query` names params in the order in which they are
+    sent; one that is absent, or is the flag false, is left out. `body` is None for no body, the name of one param
+    whose object is the body as it is, or a mapping from the body's keys to params, of which those given are sent.
+    """
+
+    verb: str
+    template: str
+    query: tuple[str, ...] = ()
+    body: Mapping[str, str] | str | None = field(default=None)
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.template}"
+
+    def request(self, params: Mapping[str, Any]) -> Request:
+        """Make the request of `params`: wire names to values, without those that are absent."""
+        path = "/".join(
+            quote(params[segment[1:-1]], safe="") if segment.startswith("{") else segment
+            for segment in self.template.split("/")
+        )
+        query = "&".join(
+            f"{name}={_query_value(params[name])}" for name in self.query if params.get(name, False) is not False
+        )
+        return Request(self, f"{path}?{query}" if query else path, self._body(params))
+
+    def _body(self, params: Mapping[str, Any]) -> bytes | None:
+        if self.body is None:
+            return None
+        if isinstance(self.body, str):
+            content = params[self.body]
+        else:
+            content = {key: params[name] for key, name in self.body.items() if name in params}
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+@dataclass(slots=True)
+class Sending:
+    """How far a call has come, as far as the hosted API can have acted on it."""
+
+    effect: Literal["not_sent", "unknown", "completed"] = "not_sent"
+
+    async def trace(self, event: str, _info: object) -> None:
+        """Take what httpx's `trace` extension tells."""
+        if event == HEADERS_LEAVE:
+            self.effect = "unknown"
+
+
+def keys(*names: str) -> Mapping[str, str]:
+    """Name the params that are sent as the members of the body, under their own names."""
+    return {name: name for name in names}
+
+
+def _query_value(value: Any) -> str:
+    return "true" if value is True else quote(str(value), safe="")

@@ -1,0 +1,142 @@
+"""What carries the bytes: aiohttp's connection pool behind httpx's transport interface.
+
+httpx's own transport loses pool slots when calls are cancelled (encode/httpcore #1093). The ready-made adapter between
+the two libraries re-encodes paths (`%40` becomes `@`), names a lost connection a failed connect, which would make a
+payment look safe to repeat, and lets requests be repeated silently. So the seam is here.
+"""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import httpx
+import yarl
+
+from openhuman_core.backend.route import HEADERS_LEAVE
+
+Trace = Callable[[str, dict[str, object]], Awaitable[None]]
+
+_CAUSES = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset",
+    errno.EPIPE: "connection reset",
+    errno.ENETUNREACH: "network unreachable",
+    errno.EHOSTUNREACH: "network unreachable",
+    errno.ENETDOWN: "network unreachable",
+}
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """One pool of kept-open connections; it follows no redirect, keeps no cookie and repeats nothing.
+
+    Raises `httpx.ConnectError` and `httpx.ConnectTimeout` only when no byte of the request can have left. A lost
+    connection is `httpx.ReadError` or `httpx.RemoteProtocolError`. The messages are the wire contract's causes.
+    """
+
+    def __init__(self, connections: int, connect_timeout: float) -> None:
+        self._connections = connections
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
+        self._proxies = getproxies()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request and give the answer with its body unread."""
+        session = self._session or self._open()
+        with _translated():
+            response = await session.request(
+                request.method,
+                yarl.URL(str(request.url), encoded=True),
+                headers=request.headers,
+                data=request.content or None,
+                allow_redirects=False,
+                proxy=self._proxy(request.url) if self._proxies else None,
+                trace_request_ctx=request.extensions.get("trace"),
+            )
+        return httpx.Response(
+            response.status,
+            headers=response.raw_headers,
+            stream=_Body(response),
+            extensions={"reason_phrase": (response.reason or "").encode("ascii", "replace")},
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _proxy(self, url: httpx.URL) -> str | None:
+        proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
+        return proxy if proxy and not proxy_bypass(url.netloc.decode("ascii")) else None
+
+    def _open(self) -> aiohttp.ClientSession:
+        trace = aiohttp.TraceConfig(lambda trace_request_ctx: trace_request_ctx)  # type: ignore[arg-type]
+        trace.on_request_headers_sent.append(_headers_leave)  # type: ignore[arg-type]
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, ssl=_tls()),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            auto_decompress=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            trace_configs=[trace],
+        )
+        self._session._retry_connection = False  # noqa: SLF001 - what is sent again is the caller's to decide
+        return self._session
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _translated():
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it where the body was not read to its end."""
+        self._response.close()
+
+
+async def _headers_leave(_session: object, trace: Trace | None, _params: object) -> None:
+    if trace is not None:
+        await trace(HEADERS_LEAVE, {})
+
+
+def _tls() -> ssl.SSLContext:
+    import truststore  # noqa: PLC0415 - patched in where TLS is used, not where JSON-RPC is
+
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn aiohttp's exceptions into httpx's, so that the caller knows whether the request can have arrived."""
+    try:
+        yield
+    except aiohttp.ClientError as problem:
+        raise next(make(problem) for kind, make in _TRANSLATIONS if isinstance(problem, kind)) from problem
+
+
+# In this order: each is tried before the more general ones below it.
+_TRANSLATIONS: tuple[tuple[type[aiohttp.ClientError], Callable[[Any], httpx.HTTPError]], ...] = (
+    (aiohttp.ClientSSLError, lambda _: httpx.ConnectError("TLS verification failed")),
+    (aiohttp.ClientConnectorDNSError, lambda _: httpx.ConnectError("name not resolved")),
+    (
+        aiohttp.ClientConnectorError,
+        lambda problem: httpx.ConnectError(_CAUSES.get(problem.os_error.errno, "connection refused")),
+    ),
+    (aiohttp.ClientHttpProxyError, lambda _: httpx.ConnectError("connection refused")),
+    (aiohttp.InvalidURL, lambda _: httpx.ConnectError("name not resolved")),
+    (aiohttp.ConnectionTimeoutError, lambda _: httpx.ConnectTimeout("connecting")),
+    (aiohttp.ServerDisconnectedError, lambda _: httpx.RemoteProtocolError("connection closed")),
+    (aiohttp.ClientOSError, lambda problem: httpx.ReadError(_CAUSES.get(problem.errno, "connection reset"))),
+    (aiohttp.ClientConnectionError, lambda _: httpx.ReadError("connection reset")),
+    (aiohttp.ClientPayloadError, lambda _: httpx.RemoteProtocolError("connection closed")),
+    (aiohttp.ClientError, lambda _: httpx.DecodingError("the answer is no HTTP")),
+)
