@@ -1,0 +1,1 @@
+"""The methods themselves; a domain is three files: models, adapter, controllers."""

@@ -1,0 +1,1 @@
+"""The rest of the account: API keys, budgets, spend caps, referrals."""

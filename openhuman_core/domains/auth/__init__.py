@@ -1,0 +1,1 @@
+"""Sessions, credentials and the user they belong to."""

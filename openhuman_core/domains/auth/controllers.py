@@ -1,0 +1,141 @@
+"""The auth methods; most touch only this program's own store."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from openhuman_core.backend.credentials import KINDS, Credential, Credentials, Entry
+from openhuman_core.backend.route import Effect
+from openhuman_core.domains.auth import adapter, models
+from openhuman_core.errors import (
+    BackendTimeout,
+    BackendUnavailable,
+    BadBackendResponse,
+    CoreError,
+    RateLimited,
+    SessionExpired,
+    Unauthenticated,
+)
+from openhuman_core.registry.context import Context
+from openhuman_core.registry.method import Namespace
+from openhuman_core.registry.outcome import RpcOutcome
+from openhuman_core.registry.params import NoParams
+
+auth = Namespace("auth")
+
+PROFILE_ID = "app-session:default"
+MAX_ID_LENGTH = 128
+# The desktop's frontend signs the user out on these words, so a failed validation must not hold them.
+_SIGNS_OUT = re.compile(r"session[ _]expired", re.IGNORECASE)
+# Failures that say nothing about the token.
+_NO_VERDICT = (BackendUnavailable, BackendTimeout, BadBackendResponse, RateLimited)
+
+
+@auth.method(effect=Effect.WRITE, log="session stored")
+async def store_session(ctx: Context, params: models.StoreSessionParams) -> RpcOutcome[models.ProfileSummary]:
+    """Verify a session token with the hosted API and store it."""
+    base_url = ctx.backend.base_url
+    credential = Credential("session", params.token)
+    try:
+        credential.check_expiry()
+        profile = await ctx.send(adapter.ME, {}, credential=credential)
+    except _NO_VERDICT as failure:
+        raise type(failure)(_failed(failure.message), **failure.facts) from failure
+    except SessionExpired as failure:
+        reason = failure.reason or "the token is past its time"
+        raise Unauthenticated(_failed(reason), **failure.facts) from failure
+    except CoreError as failure:
+        raise Unauthenticated(_failed(failure.reason or failure.message), **failure.facts) from failure
+    user_id = adapter.user_id_of(profile) or params.user_id or params.user_id_too
+    if user_id is not None and (not user_id.isprintable() or re.search(r"[/\\]|^\.\.?$|.{129}", user_id)):
+        raise Unauthenticated(_failed("the profile's user id is not usable"))
+    user = params.user if params.user is not None else adapter.user_of(profile)
+    entry = ctx.credentials.save("session", params.token, user_id, user)
+    return ctx.outcome(_summary(entry), f"session JWT verified via {adapter.ME} on {base_url}")
+
+
+@auth.method(effect=Effect.WRITE, log="credential stored")
+async def set_credential(ctx: Context, params: models.SetCredentialParams) -> RpcOutcome[models.State]:
+    """Store a session token or an API key without asking the hosted API."""
+    kind = next(kind for kind in KINDS if kind == params.kind)
+    ctx.credentials.save(kind, params.token, params.user_id or params.user_id_too, params.user)
+    return ctx.outcome(_state(ctx.credentials))
+
+
+@auth.method(effect=Effect.WRITE, log="session cleared")
+async def clear_session(ctx: Context, params: NoParams) -> RpcOutcome[models.Removed]:
+    """Forget the stored session."""
+    return ctx.outcome({"removed": bool(ctx.credentials.store.remove(("session",)))})
+
+
+@auth.method(effect=Effect.WRITE, log="credentials cleared")
+async def clear_credential(ctx: Context, params: models.ClearCredentialParams) -> RpcOutcome[models.RemovedKinds]:
+    """Forget stored credentials."""
+    kinds = tuple(kind for kind in KINDS if params.kind in ("all", kind))
+    return ctx.outcome({"removed": [*ctx.credentials.store.remove(kinds)]})
+
+
+@auth.method(effect=Effect.READ, log="session state fetched")
+async def get_state(ctx: Context, params: NoParams) -> RpcOutcome[models.State]:
+    """Tell whether and as whom calls are made."""
+    return ctx.outcome(_state(ctx.credentials))
+
+
+@auth.method(effect=Effect.READ, secret=True, log="session token fetched")
+async def get_session_token(ctx: Context, params: NoParams) -> RpcOutcome[models.SessionToken]:
+    """Give the session token in force."""
+    session = ctx.credentials.session()
+    token = session.secret.get_secret_value() if session else None
+    return ctx.outcome({"token": token})
+
+
+@auth.method(adapter.ME, effect=Effect.READ, log="current user fetched")
+async def get_me(ctx: Context, params: NoParams) -> RpcOutcome[models.Anything]:
+    """Give the user that calls are made as."""
+    return await ctx.relay(params)
+
+
+@auth.method(
+    adapter.CONSUME_LOGIN_TOKEN, effect=Effect.CREATE, needs_credential=False, secret=True, log="login token consumed"
+)
+async def consume_login_token(ctx: Context, params: models.LoginTokenParams) -> RpcOutcome[models.JwtToken]:
+    """Trade the single-use token of a login link for a session token."""
+    return await ctx.relay(params)
+
+
+def _failed(reason: str) -> str:
+    return f"Session validation failed ({adapter.ME}): {_SIGNS_OUT.sub('session refused', reason)}"
+
+
+def _summary(entry: Entry) -> models.ProfileSummary:
+    return {
+        "id": PROFILE_ID,
+        "provider": "app-session",
+        "profileName": "default",
+        "kind": "token",
+        "accountId": entry.user_id,
+        "workspaceId": None,
+        "metadataKeys": sorted(
+            name
+            for name, value in {"baseUrl": entry.base_url, "user": entry.user, "userId": entry.user_id}.items()
+            if value is not None
+        ),
+        "updatedAt": entry.updated_at,
+        "hasToken": True,
+        "hasTokenSet": False,
+    }
+
+
+def _state(credentials: Credentials) -> models.State:
+    credential = credentials.current()
+    entry = credentials.entry(credential.kind) if credential and credential.stored else None
+    expiry = credential.expires_at() if credential else None
+    return {
+        "isAuthenticated": credential is not None and not credential.expired(),
+        "userId": (entry.user_id if entry else None) or (credential.subject() if credential else None),
+        "user": entry.user if entry else None,
+        "profileId": PROFILE_ID if entry and entry.kind == "session" else None,
+        "credential": credential.kind if credential else None,
+        "expiresAt": datetime.fromtimestamp(expiry, UTC).isoformat().replace("+00:00", "Z") if expiry else None,
+    }

@@ -1,0 +1,1 @@
+"""Plans, credits, cards and payment links of the account."""

@@ -1,0 +1,24 @@
+"""Billing as the hosted API says it: the wire contract, section 2."""
+
+from __future__ import annotations
+
+from openhuman_core.backend.route import Route, keys
+
+CURRENT_PLAN = Route("GET", "/payments/stripe/currentPlan")
+SUMMARY = Route("GET", "/payments/summary")
+PLANS = Route("GET", "/payments/stripe/plans")
+BALANCE = Route("GET", "/payments/credits/balance")
+TRANSACTIONS = Route("GET", "/payments/credits/transactions", query=("limit", "offset"))
+AUTO_RECHARGE = Route("GET", "/payments/credits/auto-recharge")
+UPDATE_AUTO_RECHARGE = Route("PATCH", "/payments/credits/auto-recharge", body="payload")
+CARDS = Route("GET", "/payments/credits/auto-recharge/cards")
+CREATE_SETUP_INTENT = Route("POST", "/payments/credits/auto-recharge/cards/setup-intent")
+UPDATE_CARD = Route("PATCH", "/payments/credits/auto-recharge/cards/{paymentMethodId}", body="payload")
+DELETE_CARD = Route("DELETE", "/payments/credits/auto-recharge/cards/{paymentMethodId}")
+PURCHASE_PLAN = Route("POST", "/payments/stripe/purchasePlan", body=keys("plan", "couponCode"))
+CREATE_PORTAL_SESSION = Route("POST", "/payments/stripe/portal")
+TOP_UP = Route("POST", "/payments/credits/top-up", body=keys("amountUsd", "gateway"))
+CREATE_COINBASE_CHARGE = Route("POST", "/payments/coinbase/charge", body=keys("plan", "interval", "metadata"))
+COINBASE_CHARGE = Route("GET", "/payments/coinbase/charge/{gatewayTransactionId}", query=("sync",))
+REDEEM_COUPON = Route("POST", "/coupons/redeem", body=keys("code"))
+COUPONS = Route("GET", "/coupons/me")

@@ -1,0 +1,120 @@
+"""The billing methods."""
+
+from __future__ import annotations
+
+from openhuman_core.backend.route import Effect
+from openhuman_core.domains.billing import adapter, models
+from openhuman_core.registry.context import Context
+from openhuman_core.registry.method import Namespace
+from openhuman_core.registry.outcome import RpcOutcome
+from openhuman_core.registry.params import NoParams
+
+billing = Namespace("billing")
+
+
+@billing.method(adapter.CURRENT_PLAN, effect=Effect.READ, log="current plan fetched from backend")
+async def get_current_plan(ctx: Context, params: NoParams) -> RpcOutcome[models.CurrentPlan]:
+    """Give the account's plan, its subscription and its budgets."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.SUMMARY, effect=Effect.READ, log="billing summary fetched")
+async def get_summary(ctx: Context, params: NoParams) -> RpcOutcome[models.Anything]:
+    """Give the account's billing at a glance."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.PLANS, effect=Effect.READ, log="plans fetched from backend")
+async def list_plans(ctx: Context, params: NoParams) -> RpcOutcome[list[models.Anything]]:
+    """List the plans that can be bought."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.BALANCE, effect=Effect.READ, log="credit balance fetched")
+async def get_balance(ctx: Context, params: NoParams) -> RpcOutcome[models.Balance]:
+    """Give the credit balance."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.TRANSACTIONS, effect=Effect.READ, log="credit transactions fetched")
+async def get_transactions(ctx: Context, params: models.TransactionsParams) -> RpcOutcome[models.Transactions]:
+    """List credit transactions, newest first."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.AUTO_RECHARGE, effect=Effect.READ, log="auto recharge settings fetched")
+async def get_auto_recharge(ctx: Context, params: NoParams) -> RpcOutcome[models.AutoRecharge]:
+    """Give the settings and the state of auto-recharge."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.UPDATE_AUTO_RECHARGE, effect=Effect.WRITE, log="auto recharge settings updated")
+async def update_auto_recharge(ctx: Context, params: models.AutoRechargeParams) -> RpcOutcome[models.AutoRecharge]:
+    """Change settings of auto-recharge; the payload is sent as it is."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.CARDS, effect=Effect.READ, log="saved cards fetched")
+async def get_cards(ctx: Context, params: NoParams) -> RpcOutcome[models.Cards]:
+    """List the saved cards."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.CREATE_SETUP_INTENT, effect=Effect.CREATE, secret=True, log="setup intent created")
+async def create_setup_intent(ctx: Context, params: NoParams) -> RpcOutcome[models.SetupIntent]:
+    """Begin to save a card; the client secret is given once."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.UPDATE_CARD, effect=Effect.WRITE, log="saved card updated")
+async def update_card(ctx: Context, params: models.UpdateCardParams) -> RpcOutcome[models.Anything]:
+    """Change a saved card; the payload is sent as it is."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.DELETE_CARD, effect=Effect.WRITE, destructive=True, log="saved card deleted")
+async def delete_card(ctx: Context, params: models.CardParams) -> RpcOutcome[models.Anything]:
+    """Delete a saved card; deleting the default card makes another one the default."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.PURCHASE_PLAN, effect=Effect.MONEY, log="plan purchase session created")
+async def purchase_plan(ctx: Context, params: models.PurchasePlanParams) -> RpcOutcome[models.PurchasePlan]:
+    """Start the purchase of a plan and give its checkout page."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.CREATE_PORTAL_SESSION, effect=Effect.CREATE, log="customer portal session created")
+async def create_portal_session(ctx: Context, params: NoParams) -> RpcOutcome[models.Portal]:
+    """Give the page on which the customer manages the subscription."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.TOP_UP, effect=Effect.MONEY, log="credit top-up initiated")
+async def top_up(ctx: Context, params: models.TopUpParams) -> RpcOutcome[models.TopUp]:
+    """Start a credit top-up and give its payment link, which cannot be revoked."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.CREATE_COINBASE_CHARGE, effect=Effect.MONEY, log="Coinbase payment link created")
+async def create_coinbase_charge(ctx: Context, params: models.CreateChargeParams) -> RpcOutcome[models.CoinbaseCharge]:
+    """Create a Coinbase payment link for a plan; it cannot be revoked, and expires by itself."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.COINBASE_CHARGE, effect=Effect.READ, log="Coinbase charge fetched")
+async def get_coinbase_charge(ctx: Context, params: models.ChargeParams) -> RpcOutcome[models.ChargeStatus]:
+    """Give the state of a Coinbase charge."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.REDEEM_COUPON, effect=Effect.CREATE, log="coupon redeemed")
+async def redeem_coupon(ctx: Context, params: models.CouponParams) -> RpcOutcome[models.CouponRedemption]:
+    """Redeem a coupon for credit."""
+    return await ctx.relay(params)
+
+
+@billing.method(adapter.COUPONS, effect=Effect.READ, log="user coupons fetched")
+async def get_coupons(ctx: Context, params: NoParams) -> RpcOutcome[list[models.Coupon]]:
+    """List the coupons that this user redeemed."""
+    return await ctx.relay(params)

@@ -1,0 +1,1 @@
+"""Teams: members, invites, and what a team pays."""

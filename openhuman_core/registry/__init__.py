@@ -1,0 +1,1 @@
+"""What a method is, and the documents that are made of the set of methods."""

@@ -1,0 +1,30 @@
+"""What a method gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from openhuman_core.protocol.messages import RawJson, outcome
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class RpcOutcome(Generic[T]):
+    """A method's value and its log lines; without any, the wire shows the bare value.
+
+    `T` is the documented shape. What came from the hosted API stays the JSON text that it was: shapes are never a
+    filter, since fields come and go there.
+    """
+
+    value: T | RawJson
+    logs: tuple[str, ...]
+
+    def __init__(self, value: T | RawJson, *logs: str) -> None:
+        object.__setattr__(self, "value", value)
+        object.__setattr__(self, "logs", logs)
+
+    def on_the_wire(self) -> T | RawJson:
+        """Give what a caller sees as the result."""
+        return outcome(self.value, self.logs) if self.logs else self.value

@@ -1,0 +1,248 @@
+"""Params: the field types that methods are declared with, and the checks in the order that the contract gives.
+
+Source: the wire contract, section 1, steps 2 to 5.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from openhuman_core.backend.credentials import is_sendable
+from openhuman_core.errors import InvalidParams
+
+# Unicode's White_Space property; str.strip() alone would also take the separators U+001C to U+001F.
+WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
+
+# What the hosted API sells at the time of writing; the first two pairs over Stripe, the last over Coinbase.
+KNOWN_PLANS = ("BASIC_MONTHLY", "BASIC_YEARLY", "PRO_MONTHLY", "PRO_YEARLY", "BASIC", "PRO")
+
+# Rules of step 5, a method's own checks: they are told only when every type is right. The text follows the name.
+OWN_CHECK = "own_check"
+WHOLE_OWN_CHECK = "whole_own_check"
+# A rule of step 4; here and there `whole` says that the text is the whole message.
+WHOLE_MESSAGE = "whole_message"
+
+
+class Params(BaseModel):
+    """Named values of one call; `wire` names are camelCase."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, alias_generator=to_camel, defer_build=True, hide_input_in_errors=True
+    )
+
+    def wire(self) -> dict[str, Any]:
+        """Give the values that are not absent under their wire names; secrets are opened."""
+        values = ((field.alias or name, getattr(self, name)) for name, field in type(self).model_fields.items())
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in values
+            if value is not None
+        }
+
+
+class NoParams(Params):
+    """No params of its own."""
+
+
+class ReadOptions(Params):
+    """What every method takes beside its own params."""
+
+    timeout_ms: Annotated[int, Field(ge=1, le=600_000)] | None = Field(None, description="Give up after so many ms.")
+    progress_token: str | int | None = Field(None, description="Name under which progress is told.")
+
+
+class WriteOptions(ReadOptions):
+    """What every method that writes takes beside its own params."""
+
+    idempotency_key: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,255}$")] | None = Field(
+        None, description="Name of this call: the same key never acts twice."
+    )
+
+
+def own_check(text: str) -> PydanticCustomError:
+    """Make the error of a method's own check; the wire's message is the param's name and this text."""
+    return PydanticCustomError(OWN_CHECK, "{text}", {"text": text})
+
+
+def trim(text: str) -> str:
+    """Trim Unicode white space at both ends."""
+    return text.strip(WHITE_SPACE)
+
+
+def _filled(text: str) -> str:
+    trimmed = trim(text)
+    if not trimmed:
+        raise own_check("is required")
+    return trimmed
+
+
+def _known_in_upper_case(plan: str) -> str:
+    """Spell a known plan as the hosted API does; any other is its to judge, not ours."""
+    return plan.upper() if plan.isascii() and plan.upper() in KNOWN_PLANS else plan
+
+
+def _filled_secret(secret: SecretStr) -> SecretStr:
+    return SecretStr(_filled(secret.get_secret_value()))
+
+
+def _header_secret(secret: SecretStr) -> SecretStr:
+    if not is_sendable(secret.get_secret_value()):
+        raise own_check("holds characters that no header can carry")
+    return secret
+
+
+def _segment(text: str) -> str:
+    if text in (".", ".."):
+        raise own_check("is not a valid id")
+    return text
+
+
+def _positive(number: float) -> float:
+    try:
+        finite = math.isfinite(number)
+    except OverflowError:  # an integer that no float can hold
+        finite = False
+    if not finite or number <= 0:
+        raise own_check("must be a finite number greater than 0")
+    return number
+
+
+def _is_object(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise PydanticCustomError(WHOLE_MESSAGE, "payload must be an object")
+    return value
+
+
+def _sendable(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise PydanticCustomError("finite_number", "finite numbers") from None
+    return value
+
+
+Text = Annotated[str, AfterValidator(_filled), WithJsonSchema({"type": "string", "minLength": 1})]
+OptionalText = Annotated[str | None, AfterValidator(lambda text: (trim(text) or None) if text is not None else None)]
+Secret = Annotated[SecretStr, AfterValidator(_filled_secret)]
+HeaderSecret = Annotated[Secret, AfterValidator(_header_secret)]
+Plan = Annotated[Text, AfterValidator(_known_in_upper_case)]
+Segment = Annotated[Text, AfterValidator(_segment)]
+Count = Annotated[int, Field(ge=0)]
+PositiveNumber = Annotated[
+    int | float, AfterValidator(_positive), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
+]
+JsonObject = Annotated[dict[str, Any], AfterValidator(_sendable)]
+Payload = Annotated[JsonObject, BeforeValidator(_is_object)]
+
+P = TypeVar("P", bound=Params)
+
+
+def check(model: type[P], options: type[ReadOptions], given: Any, name: str) -> tuple[P, ReadOptions]:
+    """Check what a caller gave for the method `<namespace>.<function>` called `name`; raises `InvalidParams`.
+
+    An explicit null for an optional param means that it is absent.
+    """
+    if given is None:
+        given = {}
+    if not isinstance(given, dict):
+        raise InvalidParams(f"invalid params: expected object or null, got {_json_type(given)}")
+    own, common = _declared(model), _declared(options)
+    for param, field in own.items():
+        if field.is_required() and param not in given:
+            text = f"missing required param '{param}': {field.description}"
+            raise InvalidParams(text, params=[{"path": param, "rule": "missing", "message": text}])
+    unknown = sorted(given.keys() - own.keys() - common.keys())
+    if unknown:
+        text = f"unknown param '{unknown[0]}' for {name}"
+        raise InvalidParams(text, params=[{"path": param, "rule": "unknown", "message": text} for param in unknown[:1]])
+    present = {
+        param: value
+        for param, value in given.items()
+        if value is not None or (param in own and own[param].is_required())
+    }
+    problems: list[ErrorDetails] = []
+    checked_own = _validate(model, {k: v for k, v in present.items() if k in own}, problems)
+    checked_common = _validate(options, {k: v for k, v in present.items() if k in common}, problems)
+    if checked_own is None or checked_common is None:
+        raise _invalid(problems)
+    return checked_own, checked_common
+
+
+def _declared(model: type[Params]) -> Mapping[str, Any]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+M = TypeVar("M", bound=Params)
+
+
+def _validate(model: type[M], values: dict[str, Any], problems: list[ErrorDetails]) -> M | None:
+    try:
+        return model.model_validate(values)
+    except ValidationError as invalid:
+        problems += invalid.errors(include_url=False, include_input=False)
+        return None
+
+
+def _invalid(problems: list[ErrorDetails]) -> InvalidParams:
+    """Tell the first wrong type, or else the first own check that failed; `params` lists them all."""
+    by_path: dict[str, list[ErrorDetails]] = {}
+    for problem in sorted(problems, key=lambda problem: problem["type"] in (OWN_CHECK, WHOLE_OWN_CHECK)):
+        by_path.setdefault(_path(problem), []).append(problem)
+    params = [
+        {"path": path, "rule": arms[0]["type"], "message": _message(path, arms)} for path, arms in by_path.items()
+    ]
+    return InvalidParams(params[0]["message"], params=params)
+
+
+def _path(problem: ErrorDetails) -> str:
+    """Name the param; inside of it only positions in an array count, not the arms of a union."""
+    first, *rest = problem["loc"]
+    return str(first) + "".join(f"[{part}]" for part in rest if isinstance(part, int))
+
+
+def _message(path: str, arms: list[ErrorDetails]) -> str:
+    """Word the problem of one param; there is one for each arm where its type is a union."""
+    if arms[0]["type"] == OWN_CHECK:
+        return f"{path} {arms[0]['msg']}"
+    if arms[0]["type"] in (WHOLE_MESSAGE, WHOLE_OWN_CHECK):
+        return arms[0]["msg"]
+    reasons = (REASONS.get(arm["type"], "another value").format_map(arm.get("ctx", {})) for arm in arms)
+    return f"invalid params: {path}: expected {' or '.join(dict.fromkeys(reasons))}"
+
+
+# pydantic's slugs are stable, its prose is not.
+REASONS = {
+    "bool_type": "a boolean",
+    "dict_type": "an object",
+    "finite_number": "finite numbers",
+    "float_type": "a number",
+    "greater_than_equal": "an integer of at least {ge}",
+    "int_type": "an integer",
+    "less_than_equal": "an integer of at most {le}",
+    "list_type": "an array",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "1 to 255 visible ASCII characters",
+    "string_type": "a string",
+}
+
+
+def _json_type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    return "array" if isinstance(value, list) else "string" if isinstance(value, str) else "number"
