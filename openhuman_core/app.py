@@ -1,0 +1,150 @@
+"""Puts the rooms together: the only module that knows every one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from openhuman_core import settings as configuration
+from openhuman_core.errors import CoreError
+from openhuman_core.registry.method import Namespace
+from openhuman_core.registry.registry import Registry
+from openhuman_core.runtime import logging
+from openhuman_core.runtime.builtins import BUILTINS, Program, Vitals, call_builtin
+from openhuman_core.runtime.invoke import Invoker, Record
+from openhuman_core.settings import Settings, UsageError
+
+if TYPE_CHECKING:  # costly to import; loaded when the first call needs them
+    import httpx
+
+    from openhuman_core.backend.client import Backend
+    from openhuman_core.runtime.stdio import Wire
+
+FAILED, USAGE = 1, 2
+
+# A namespace is imported when one of its methods is first asked for.
+NAMESPACES: Mapping[str, str] = {
+    "openhuman.auth_": "openhuman_core.domains.auth.controllers:auth",
+    "openhuman.billing_": "openhuman_core.domains.billing.controllers:billing",
+    "openhuman.team_": "openhuman_core.domains.team.controllers:team",
+    "openhuman.api_keys_": "openhuman_core.domains.account.controllers:api_keys",
+    "openhuman.budgets_": "openhuman_core.domains.account.controllers:budgets",
+    "openhuman.spend_caps_": "openhuman_core.domains.account.controllers:spend_caps",
+    "openhuman.referral_": "openhuman_core.domains.account.controllers:referral",
+}
+SANDBOX_NAMESPACES: Mapping[str, str] = {"sandbox.": "openhuman_core.domains.sandbox.controllers:sandbox"}
+
+
+def registry(*, sandbox: bool = False) -> Registry:
+    """Gather the methods; with `sandbox` also those that order faults and settle payments there."""
+    names = {**NAMESPACES, **(SANDBOX_NAMESPACES if sandbox else {})}
+    loaders: dict[str, Callable[[], Namespace]] = {p: partial(_namespace, name) for p, name in names.items()}
+    return Registry(loaders)
+
+
+def generated_schemas() -> dict[str, str]:
+    """Give the files of `schemas/`: name to content."""
+    from openhuman_core.registry import openrpc, reference  # noqa: PLC0415 - builds every model
+
+    document = openrpc.document(registry().all(), BUILTINS)
+    files = {"openrpc.json": document}
+    files |= {f"methods/{name}.json": schema for name, schema in openrpc.schemas(document).items()}
+    texts = {name: json.dumps(content, indent=2) + "\n" for name, content in files.items()}
+    return {**texts, "reference.md": reference.markdown(document)}
+
+
+def _namespace(name: str) -> Namespace:
+    module, _, attribute = name.partition(":")
+    namespace: Namespace = getattr(import_module(module), attribute)
+    return namespace
+
+
+class App:
+    """One program's settings, methods, and connection to the hosted API, which is made when first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.registry = registry(sandbox=settings.sandbox)
+        self.invoker = Invoker(self.registry, self._open)
+        self._backend: Backend | None = None
+
+    async def call(self, method: str, params: Any) -> Any:
+        """Make one call in this process and give what the wire would show as its result; raises `CoreError`."""
+        if method in BUILTINS:
+            return call_builtin(method, params, Program(self.registry, self.settings, Vitals(), lambda: None))
+        outcome = await self.invoker.run(self.invoker.prepare(method, params, Record()))
+        return outcome.on_the_wire()
+
+    async def aclose(self) -> None:
+        """Close the connections to the hosted API."""
+        if self._backend is not None:
+            await self._backend.aclose()
+
+    def _open(self) -> Backend:
+        if self._backend is None:
+            from openhuman_core.backend.client import Backend  # noqa: PLC0415 - see above
+            from openhuman_core.backend.credentials import Credentials  # noqa: PLC0415 - see above
+
+            credentials = Credentials(self.settings)
+            transport = _sandbox(credentials) if self.settings.sandbox else _network(self.settings)
+            self._backend = Backend(self.settings, credentials, transport)
+        return self._backend
+
+
+def serve(flags: list[str]) -> int:
+    """Run the daemon on this process's stdin and stdout; gives the exit code of the wire contract's section 9."""
+    from openhuman_core.runtime.stdio import Wire  # noqa: PLC0415 - the command line has no use for it
+
+    logging.configure("info", sys.stderr)
+    try:
+        wire = Wire()  # before anything that might print
+        settings = configuration.load(configuration.parse_flags(flags), os.environ)
+        logging.log.setLevel(settings.log_level.upper())
+        code = _run_session(settings, wire)
+    except UsageError as problem:
+        sys.stderr.write(f"openhuman-core serve: {problem}\n")
+        return USAGE
+    except CoreError as problem:
+        logging.log.error(problem.message, extra=problem.data())
+        return FAILED
+    logging.log.info("ended", extra={"exitCode": code})
+    return code
+
+
+def _run_session(settings: Settings, wire: Wire) -> int:
+    import anyio  # noqa: PLC0415 - the command line's help has no use for it
+
+    from openhuman_core.runtime.session import Session  # noqa: PLC0415 - nor for this
+
+    async def main() -> int:
+        app = App(settings)
+        try:
+            return await Session(app.registry, app.invoker, settings, wire).run()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await app.aclose()
+
+    return anyio.run(main)
+
+
+def _network(settings: Settings) -> httpx.AsyncBaseTransport:
+    from openhuman_core.backend.transport import AiohttpTransport  # noqa: PLC0415 - see above
+
+    return AiohttpTransport(settings.max_in_flight, settings.connect_timeout_seconds)
+
+
+def _sandbox(credentials: Any) -> httpx.AsyncBaseTransport:
+    """Open the stand-in for the hosted API, signed in as its administrator whatever an earlier run left."""
+    from pydantic import SecretStr  # noqa: PLC0415 - see above
+
+    from openhuman_core.sandbox.app import create_app  # noqa: PLC0415 - see above
+    from openhuman_core.sandbox.transport import SandboxTransport  # noqa: PLC0415 - see above
+
+    credentials.store.remove(("api-key",))
+    credentials.save("session", SecretStr("sandbox-admin"), None, None)
+    return SandboxTransport(create_app())

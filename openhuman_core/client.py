@@ -1,0 +1,74 @@
+"""Spawn the daemon and call it from Python."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from anyio.abc import ByteReceiveStream, ByteSendStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+MAX_ANSWER_BYTES = 64 * 2**20
+
+
+class CallFailed(Exception):
+    """The daemon answered with an error: `code`, the message, and `data`, which always holds `kind`."""
+
+    def __init__(self, code: int, message: str, data: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+class Client:
+    """Calls to one daemon; any number may wait at the same time, and whichever waits reads for all."""
+
+    def __init__(self, stdin: ByteSendStream, stdout: ByteReceiveStream) -> None:
+        self._stdin = stdin
+        self._stdout = BufferedByteReceiveStream(stdout)
+        self._next_id = 0
+        self._answers: dict[int, dict[str, Any] | None] = {}  # of the calls that wait
+        self._reading = anyio.Lock()
+
+    async def call(self, method: str, **params: Any) -> Any:
+        """Make one call and give its result; raises `CallFailed`, and `EndOfStream` when the daemon is gone."""
+        self._next_id += 1
+        call_id = self._next_id
+        self._answers[call_id] = None
+        request = {"jsonrpc": "2.0", "id": call_id, "method": method, "params": params}
+        try:
+            await self._stdin.send(json.dumps(request).encode() + b"\n")
+            while (answer := self._answers[call_id]) is None:
+                async with self._reading:
+                    if self._answers[call_id] is None:
+                        await self._read()
+        except (anyio.BrokenResourceError, anyio.IncompleteRead) as problem:
+            raise anyio.EndOfStream from problem
+        finally:
+            del self._answers[call_id]
+        if "error" in answer:
+            raise CallFailed(**answer["error"])
+        return answer["result"]
+
+    async def _read(self) -> None:
+        message = json.loads(await self._stdout.receive_until(b"\n", MAX_ANSWER_BYTES))
+        if message["id"] in self._answers:  # whoever asked may have stopped waiting
+            self._answers[message["id"]] = message
+
+
+@asynccontextmanager
+async def connect(
+    *flags: str, env: Mapping[str, str] | None = None, command: Sequence[str] = (sys.executable, "-m", "openhuman_core")
+) -> AsyncIterator[Client]:
+    """Run `command serve` with `flags` as a child, and give a client of it; at the end its input is closed."""
+    async with await anyio.open_process([*command, "serve", *flags], env=env, stderr=None) as process:
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("a child that was given pipes has them")
+        yield Client(process.stdin, process.stdout)
+        await process.stdin.aclose()
+        await process.wait()

@@ -1,0 +1,1 @@
+"""The one way to make a call, and the session with a peer that makes them."""

@@ -1,0 +1,145 @@
+"""core.* and rpc.discover: answered inline, without a credential and never over the network."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+from openhuman_core import __version__
+from openhuman_core.errors import Configuration
+from openhuman_core.registry.registry import Registry
+from openhuman_core.settings import Settings
+
+
+@dataclass(slots=True)
+class Vitals:
+    """What a session counts of itself."""
+
+    started: float = field(default_factory=time.monotonic)
+    draining: bool = False
+    in_flight: int = 0
+    queued: int = 0
+    answered: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a built-in may see: the methods, the settings, the counts, and the way to begin the drain."""
+
+    registry: Registry
+    settings: Settings
+    vitals: Vitals
+    shut_down: Callable[[], None]
+
+
+class Ok(TypedDict):
+    """Nothing but that it was done."""
+
+    ok: bool
+
+
+class Version(TypedDict):
+    """The version of this program, as in Semantic Versioning."""
+
+    version: str
+
+
+class Health(TypedDict):
+    """How the program is; counts are since its start."""
+
+    status: Literal["ok", "draining"]
+    uptimeSeconds: float
+    inFlight: int
+    queued: int
+    answered: int
+    errors: dict[str, int]
+    residentBytes: int
+    version: str
+    python: str
+    profile: str
+    baseUrl: str | None
+    policy: dict[str, Any]
+
+
+def ping(_: Program) -> Ok:
+    """Answer that the program is there; any params are ignored."""
+    return {"ok": True}
+
+
+def version(_: Program) -> Version:
+    """Give the program's version."""
+    return {"version": __version__}
+
+
+def health(program: Program) -> Health:
+    """Tell how the program is."""
+    vitals = program.vitals
+    try:
+        base_url = program.settings.base_url()
+    except Configuration:
+        base_url = None
+    return {
+        "status": "draining" if vitals.draining else "ok",
+        "uptimeSeconds": round(time.monotonic() - vitals.started, 3),
+        "inFlight": vitals.in_flight,
+        "queued": vitals.queued,
+        "answered": vitals.answered,
+        "errors": dict(vitals.errors),
+        "residentBytes": _resident_bytes(),
+        "version": __version__,
+        "python": sys.version.split()[0],
+        "profile": "default",
+        "baseUrl": base_url,
+        "policy": {},
+    }
+
+
+def shutdown(program: Program) -> Ok:
+    """Stop taking calls, finish those that were accepted, and end."""
+    program.shut_down()
+    return {"ok": True}
+
+
+def discover(program: Program) -> dict[str, Any]:
+    """Give this document: every method with its params, result, errors, route, effect and auth."""
+    from openhuman_core.registry.openrpc import document  # noqa: PLC0415 - builds every model
+
+    return document(program.registry.all(), BUILTINS)
+
+
+BUILTINS: Mapping[str, Callable[[Program], Any]] = {
+    "core.ping": ping,
+    "core.version": version,
+    "core.health": health,
+    "core.shutdown": shutdown,
+    "rpc.discover": discover,
+}
+
+
+def call_builtin(name: str, params: Any, program: Program) -> Any:
+    """Give the bare result of a built-in; raises `InvalidParams`."""
+    if name != "core.ping" and params is not None and params != {}:
+        from openhuman_core.registry.params import NoParams, ReadOptions, check  # noqa: PLC0415 - brings pydantic
+
+        check(NoParams, ReadOptions, params, name)
+    return BUILTINS[name](program)
+
+
+def _resident_bytes() -> int:
+    """Read the resident memory of this process, where the system tells it under /proc; its peak elsewhere."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        import resource  # noqa: PLC0415 - there is none on Windows
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,72 @@
+"""JSON lines on stderr, redacted; one for each call, and one at the start and the end of the program."""
+
+from __future__ import annotations
+
+import logging
+import re
+import traceback
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from pythonjsonlogger.json import JsonFormatter
+
+log = logging.getLogger("openhuman_core")
+
+# What a secret or a person's address looks like, wherever it stands.
+_SHAPES = re.compile(
+    r"eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
+    r"|\b(?:sk|pk|rk|whsec|pi|seti|ohk)_[\w-]{6,}"  # keys and secrets of Stripe's form
+    r"|(?<=bearer )[\w.~+/=-]+"
+    r"|[\w.+-]+@[\w-]+\.[\w.-]+"  # an e-mail address
+    r"|(?<=\?)[^\s\"'#]+",  # a query string
+    re.IGNORECASE,
+)
+
+
+def configure(level: str, stream: TextIO) -> None:
+    """Send this program's records of `level` and above, and other libraries' warnings, to `stream`."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Formatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=True)
+    log.setLevel(level.upper())
+
+
+class _Formatter(logging.Formatter):
+    """python-json-logger's formatter, loaded when the first record is written: start-up does not wait for it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(self._json.format(record))
+
+    @cached_property
+    def _json(self) -> JsonFormatter:
+        from pythonjsonlogger.json import JsonFormatter  # noqa: PLC0415 - see above
+
+        class Formatter(JsonFormatter):
+            def formatException(  # noqa: N802 - logging's name
+                self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+            ) -> str:
+                return _without_messages(ei[1])
+
+        return Formatter(
+            "%(asctime)s %(levelname)s %(message)s",
+            rename_fields={"asctime": "time", "levelname": "level", "exc_info": "exception"},
+            datefmt="%Y-%m-%dT%H:%M:%S%z",
+        )
+
+
+def redact(text: str) -> str:
+    """Cover what has the shape of a secret."""
+    return _SHAPES.sub("[redacted]", text)
+
+
+def _without_messages(problem: BaseException | None) -> str:
+    """Tell where an exception came from; its message may hold anything, so it is not told."""
+    lines = []
+    while problem is not None:
+        lines.append(f"{type(problem).__module__}.{type(problem).__qualname__}")
+        lines += [f"  {f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(problem.__traceback__)]
+        problem = problem.__cause__ or problem.__context__
+    return "\n".join(lines)

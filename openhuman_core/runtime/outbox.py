@@ -1,0 +1,70 @@
+"""What goes out: answers are framed, joined, and written by one task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+
+from openhuman_core.protocol import messages
+from openhuman_core.protocol.framing import Decoder, frame
+from openhuman_core.runtime.stdio import Wire
+
+# Takes one answer; an empty one is that of a notification.
+Sink = Callable[[bytes], None]
+
+
+class Outbox:
+    """Answers on their way to the peer, in the framing that the peer speaks; `on_change` is told what was written."""
+
+    def __init__(self, wire: Wire, decoder: Decoder, on_change: Callable[[], None]) -> None:
+        self.unread_bytes = 0
+        self._wire = wire
+        self._decoder = decoder
+        self._on_change = on_change
+        self._answers: list[bytes] = []
+        self._closed = False
+        self._filled = anyio.Event()
+
+    def send(self, answer: bytes) -> None:
+        """Queue an answer."""
+        if answer and not self._closed:
+            framed = frame(answer, self._decoder.framing)
+            self._answers.append(framed)
+            self.unread_bytes += len(framed)
+            self._filled.set()
+
+    async def run(self) -> None:
+        """Write what is queued, all of it at once, for ever; raises `OSError` when the reader is gone."""
+        while True:
+            await self._filled.wait()
+            self._filled = anyio.Event()
+            data = b"".join(self._answers)
+            self._answers.clear()
+            await self._wire.write(data)
+            self.unread_bytes -= len(data)
+            self._on_change()
+
+    def discard(self) -> None:
+        """Drop what is queued and whatever comes: nobody will read it."""
+        self._closed = True
+        self._answers.clear()
+        self.unread_bytes = 0
+        self._on_change()
+
+
+class BatchAnswers:
+    """The answers of one batch, joined when the last one is there; notifications leave nothing."""
+
+    def __init__(self, members: int, send: Sink) -> None:
+        self._left = members
+        self._answers: list[bytes] = []
+        self._send = send
+
+    def take(self, answer: bytes) -> None:
+        """Take one member's answer."""
+        self._left -= 1
+        if answer:
+            self._answers.append(answer)
+        if not self._left and self._answers:
+            self._send(messages.batch(self._answers))

@@ -1,0 +1,58 @@
+"""Take stdin and stdout for the wire, and read and write them without ever blocking the event loop."""
+
+from __future__ import annotations
+
+import os
+import select
+
+import anyio
+import anyio.lowlevel
+
+from openhuman_core.errors import Configuration
+
+READ_SIZE = 65_536
+
+
+class Wire:
+    """The peer's bytes. Whatever else the process prints goes to stderr from now on, and it reads an empty stdin.
+
+    The descriptors are polled before each use rather than made non-blocking: that flag belongs to the open file, which
+    a terminal or the parent shares. Files and devices that epoll refuses are always ready by poll's word.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._input, self._output = os.dup(0), os.dup(1)
+        except OSError as problem:
+            raise Configuration("stdin or stdout is closed", hint="Start the daemon with both open.") from problem
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(2, 1)
+        self._readable, self._writable = select.poll(), select.poll()
+        self._readable.register(self._input, select.POLLIN)
+        self._writable.register(self._output, select.POLLOUT)
+
+    async def read(self) -> bytes:
+        """Give the next bytes, and none at the end of input."""
+        while True:
+            if self._readable.poll(0):
+                await anyio.lowlevel.checkpoint()  # a peer that never pauses must not starve the answers
+            else:
+                await anyio.wait_readable(self._input)
+            try:
+                return os.read(self._input, READ_SIZE)
+            except BlockingIOError:  # the parent made it non-blocking, and someone else took the bytes
+                await anyio.wait_readable(self._input)
+
+    async def write(self, data: bytes) -> None:
+        """Write all of `data`; raises `OSError` when the reader is gone."""
+        view = memoryview(data)
+        while view:
+            if not self._writable.poll(0):
+                await anyio.wait_writable(self._output)
+            try:
+                # As much as can be written without blocking once poll says so.
+                view = view[os.write(self._output, view[: select.PIPE_BUF]) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self._output)
