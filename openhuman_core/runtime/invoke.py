@@ -66,7 +66,8 @@ class Invoker:
         try:
             own, options = check(method.params, method.options, params, f"{method.namespace.name}.{method.function}")
         except CoreError as failure:
-            raise told(failure, method) from failure
+            told(failure, method)
+            raise
         return Invocation(method, own, options, Sending())
 
     async def run(self, invocation: Invocation) -> RpcOutcome[Any]:
@@ -87,7 +88,8 @@ class Invoker:
             )
             return await method.handler(context, invocation.params)
         except CoreError as failure:
-            raise told(failure, method) from failure
+            told(failure, method)
+            raise
 
 
 def told(failure: CoreError, method: Method, sending: Sending | None = None) -> CoreError:

@@ -1,0 +1,154 @@
+"""The real daemon, driven over pipes as a parent process drives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+COMMAND = (sys.executable, "-m", "openhuman_core")
+# No wait in a test is longer; a healthy daemon answers in a small part of it.
+PATIENCE_SECONDS = 20.0
+
+
+def environment(home: Path, **variables: str) -> dict[str, str]:
+    """Make an environment of our own: nothing of the person's account or settings comes through."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("COVERAGE", "LANG", "LC_", "PATH", "PYTHON", "SYSTEMROOT", "TMP"))
+    }
+    return {**kept, "HOME": str(home), "OPENHUMAN_WORKSPACE": str(home), **variables}
+
+
+def request(call_id: Any, method: str, params: Any = ...) -> dict[str, Any]:
+    """Make a request; without `params` it has none."""
+    message = {"jsonrpc": "2.0", "id": call_id, "method": method}
+    return message if params is ... else {**message, "params": params}
+
+
+class Daemon:
+    """A running `openhuman-core serve`; `calls` are matched to answers by id, whatever the order."""
+
+    def __init__(self, home: Path, *flags: str, env: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self.log_path = home / "stderr.log"
+        home.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*COMMAND, "serve", *flags],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment(home, **(env or {})),
+                cwd=home,
+            )
+        self._read = b""
+        self._next_id = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def send(self, data: bytes | Mapping[str, Any] | Sequence[Any]) -> None:
+        """Write bytes, or a message as a line."""
+        assert self.process.stdin is not None
+        raw = data if isinstance(data, bytes) else json.dumps(data).encode() + b"\n"
+        self.process.stdin.write(raw)
+        self.process.stdin.flush()
+
+    def close_input(self) -> None:
+        """End the daemon's input."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def line(self) -> bytes:
+        """Read the next line from the daemon's stdout; fails when none comes in time."""
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while b"\n" not in self._read:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"no answer in {PATIENCE_SECONDS} s; read so far: {self._read[:200]!r}; log: {self.log()}"
+            chunk = os.read(self.process.stdout.fileno(), 65_536)
+            assert chunk, f"the daemon closed its stdout; log: {self.log()}"
+            self._read += chunk
+        line, _, self._read = self._read.partition(b"\n")
+        return line
+
+    def answer(self) -> Any:
+        """Read the next answer."""
+        return json.loads(self.line())
+
+    def ask(self, method: str, params: Any = ...) -> dict[str, Any]:
+        """Make one call and give its whole answer; no other may be on its way."""
+        self._next_id += 1
+        self.send(request(self._next_id, method, params))
+        answer: dict[str, Any] = self.answer()
+        assert answer["id"] == self._next_id
+        return answer
+
+    def result(self, method: str, params: Any = ...) -> Any:
+        """Make one call that must succeed and give its result."""
+        answer = self.ask(method, params)
+        assert "result" in answer, answer
+        return answer["result"]
+
+    def error(self, method: str, params: Any = ...) -> dict[str, Any]:
+        """Make one call that must fail and give its error."""
+        answer = self.ask(method, params)
+        assert "error" in answer, answer
+        error: dict[str, Any] = answer["error"]
+        return error
+
+    def end(self) -> int:
+        """Close the input and give the exit code."""
+        self.close_input()
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def log(self) -> str:
+        """Read what was logged so far."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def log_records(self, message: str) -> list[dict[str, Any]]:
+        """Give the log's records with a message."""
+        records = [json.loads(line) for line in self.log().splitlines()]
+        return [record for record in records if record["message"] == message]
+
+
+def run(home: Path, *words: str, stdin: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command of the program to its end."""
+    home.mkdir(parents=True, exist_ok=True)
+    return subprocess.run(
+        [*COMMAND, *words],
+        input=stdin,
+        capture_output=True,
+        env=environment(home, **variables),
+        cwd=home,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
