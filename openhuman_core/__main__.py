@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import sys
 
+from openhuman_core.runtime import logging
+
 
 def main() -> int:
-    """Run the daemon, or hand the words to the command line; gives the exit code."""
+    """Run the daemon, or hand the words to the command line; gives the exit code.
+
+    The command line's catch-all stands here, so that a bug ends in a log line that holds no secret.
+    """
     words = sys.argv[1:]
-    if words[:1] in (["serve"], ["run"]) and "--help" not in words:
-        from openhuman_core.app import serve  # noqa: PLC0415 - the daemon starts without the command line's libraries
+    serves = words[:1] in (["serve"], ["run"]) and not {"-h", "--help"} & set(words)
+    logging.configure("info" if serves else "error", sys.stderr)
+    try:
+        if serves:
+            from openhuman_core.app import serve  # noqa: PLC0415 - the daemon needs no library of the command line
 
-        return serve(words[1:])
-    from openhuman_core.cli.main import run  # noqa: PLC0415 - see above
+            return serve(words[1:])
+        from openhuman_core.cli.main import run  # noqa: PLC0415 - see above
 
-    return run(words)
+        return run(words)
+    except Exception as problem:  # noqa: BLE001 - see above
+        logging.log.error("bug", exc_info=problem)
+        return 1
 
 
 if __name__ == "__main__":

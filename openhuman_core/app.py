@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # costly to import; loaded when the first call needs them
     import httpx
 
     from openhuman_core.backend.client import Backend
+    from openhuman_core.runtime.records import Records
     from openhuman_core.runtime.stdio import Wire
 
 FAILED, USAGE = 1, 2
@@ -35,6 +36,7 @@ NAMESPACES: Mapping[str, str] = {
     "openhuman.api_keys_": "openhuman_core.domains.account.controllers:api_keys",
     "openhuman.budgets_": "openhuman_core.domains.account.controllers:budgets",
     "openhuman.spend_caps_": "openhuman_core.domains.account.controllers:spend_caps",
+    "openhuman.journal_": "openhuman_core.domains.journal.controllers:journal",
     "openhuman.referral_": "openhuman_core.domains.account.controllers:referral",
 }
 SANDBOX_NAMESPACES: Mapping[str, str] = {"sandbox.": "openhuman_core.domains.sandbox.controllers:sandbox"}
@@ -70,8 +72,9 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.registry = registry(sandbox=settings.sandbox)
-        self.invoker = Invoker(self.registry, self._open)
+        self.invoker = Invoker(self.registry, settings, self._open, self._open_records)
         self._backend: Backend | None = None
+        self._records: Records | None = None
 
     async def call(self, method: str, params: Any) -> Any:
         """Make one call in this process and give what the wire would show as its result; raises `CoreError`."""
@@ -84,6 +87,8 @@ class App:
         """Close the connections to the hosted API."""
         if self._backend is not None:
             await self._backend.aclose()
+        if self._records is not None:
+            self._records.journal.close()
 
     def _open(self) -> Backend:
         if self._backend is None:
@@ -95,12 +100,22 @@ class App:
             self._backend = Backend(self.settings, credentials, transport)
         return self._backend
 
+    def _open_records(self) -> Records:
+        if self._records is None:
+            from openhuman_core.backend.vault import Vault  # noqa: PLC0415 - see above
+            from openhuman_core.runtime.journal import Journal  # noqa: PLC0415 - see above
+            from openhuman_core.runtime.records import Records  # noqa: PLC0415 - see above
+
+            core = self.settings.core
+            honours_keys = self.settings.sandbox or self.settings.idempotency_honoured
+            self._records = Records(Journal(core, Vault(core)), honours_keys=honours_keys)
+        return self._records
+
 
 def serve(flags: list[str]) -> int:
     """Run the daemon on this process's stdin and stdout; gives the exit code of the wire contract's section 9."""
     from openhuman_core.runtime.stdio import Wire  # noqa: PLC0415 - the command line has no use for it
 
-    logging.configure("info", sys.stderr)
     try:
         wire = Wire()  # before anything that might print
         settings = configuration.load(configuration.parse_flags(flags), os.environ)

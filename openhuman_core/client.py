@@ -57,7 +57,7 @@ class Client:
 
     async def _read(self) -> None:
         message = json.loads(await self._stdout.receive_until(b"\n", MAX_ANSWER_BYTES))
-        if message["id"] in self._answers:  # whoever asked may have stopped waiting
+        if message.get("id") in self._answers:  # whoever asked may have stopped waiting, and progress has no id
             self._answers[message["id"]] = message
 
 

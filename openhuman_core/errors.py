@@ -68,6 +68,13 @@ class InvalidParams(CoreError):
     kind, code = "invalid_params", -32602
 
 
+class IdempotencyConflict(CoreError):
+    """The idempotency key was used before, for something else."""
+
+    kind, code = "idempotency_conflict", -32012
+    hint = "Use a new key for a new call, or the old params with the old key."
+
+
 class InternalError(CoreError):
     """A bug of this program."""
 
@@ -171,6 +178,19 @@ class OutcomeUnknown(CoreError):
 
     kind, code = "outcome_unknown", -32013
     hint = "Look at what the account holds before making the call again."
+
+
+class PolicyDenied(CoreError):
+    """What this program was told not to do."""
+
+    kind, code = "policy_denied", -32014
+
+
+class JournalUnavailable(CoreError):
+    """The journal cannot be read or written, and the call has an idempotency key; nothing was sent."""
+
+    kind, code = "journal_unavailable", -32015
+    hint = "Make the home's core directory writable, or call without an idempotency key."
 
 
 class Configuration(CoreError):

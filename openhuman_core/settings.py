@@ -12,10 +12,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from openhuman_core.errors import Configuration
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 PRODUCTION = "https://api.tinyhumans.ai"
 STAGING = "https://staging-api.tinyhumans.ai"
@@ -39,6 +42,18 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise ValueError("expected an integer of at least 1")
+    return value
+
+
+def _amount(text: str) -> Decimal:
+    from decimal import Decimal, InvalidOperation  # noqa: PLC0415 - few set a limit, and start-up pays for each import
+
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise ValueError("expected an amount in USD") from None
+    if not value.is_finite() or value < 0:
+        raise ValueError("expected an amount in USD of at least 0")
     return value
 
 
@@ -74,6 +89,13 @@ class Settings:
     drain_seconds: float = _setting(4.0, _number, "How long accepted calls may take once a stop was asked for.")
     connect_timeout_seconds: float = _setting(15.0, _number, "How long connecting to the hosted API may take.")
     timeout_seconds: float = _setting(120.0, _number, "How long one call may take in all.")
+    no_retries: bool = _setting(default=False, parse=_flag, help_text="Try no call a second time.")
+    max_spend_usd: Decimal | None = _setting(  # noqa: RUF009 - as those above
+        default=None, parse=_amount, help_text="How many USD of top-ups this process may start."
+    )
+    idempotency_honoured: bool = _setting(
+        default=False, parse=_flag, help_text="The hosted API takes an Idempotency-Key once, so keys may be sent again."
+    )
     log_level: str = _setting(
         "info", _one_of("error", "warning", "info", "debug"), "The least important records that are logged."
     )
@@ -97,8 +119,11 @@ class Settings:
         problem = Configuration(
             "the backend URL is not an http or https URL", hint="Set BACKEND_URL to something like https://host:port."
         )
+        if re.search(r"[\s\\\x00-\x1f\x7f]", text):
+            raise problem
         try:
-            parts = urlsplit(text if "://" in text else f"https://{text.removeprefix('//')}")
+            has_scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
+            parts = urlsplit(text if has_scheme else f"https://{text.removeprefix('//')}")
             port = parts.port
         except ValueError as cause:
             raise problem from cause
@@ -218,14 +243,18 @@ def _dotenv(environ: Mapping[str, str]) -> dict[str, str]:
         here = Path.cwd()
     except OSError:  # a directory that was removed under us has no `.env`
         return {}
-    found = next((path for path in (d / ".env" for d in (here, *here.parents)) if path.is_file()), None)
+    candidates = (directory / ".env" for directory in (here, *here.parents))
+    found = next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113 - Path's may raise
     if not found:
         return {}
     # A checked-out repository must not redirect a credential: what it may say is how the daemon behaves, no more.
     harmless = {f"OPENHUMAN_{item.name.upper()}" for item in FLAGS.values()} & {
         variable for item in FLAGS.values() for variable in _variables_of(item) if item.name != "sandbox"
     }
-    return {name: value for name, value in _variables(found).items() if name in harmless}
+    try:
+        return {name: value for name, value in _variables(found).items() if name in harmless}
+    except Configuration:  # nobody named it
+        return {}
 
 
 def _variables(path: Path) -> dict[str, str]:

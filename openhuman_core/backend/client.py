@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -11,7 +12,8 @@ import httpx
 
 from openhuman_core import __version__
 from openhuman_core.backend.credentials import Credential, Credentials
-from openhuman_core.backend.envelope import Answer, may_have_acted, payload_of
+from openhuman_core.backend.envelope import Answer, facts_of, may_have_acted, payload_of
+from openhuman_core.backend.retry import pause_before_retry
 from openhuman_core.backend.route import Effect, Request, Sending
 from openhuman_core.errors import (
     ApiKeyRejected,
@@ -39,7 +41,12 @@ CAUSES_BY_KIND: tuple[tuple[type[httpx.HTTPError], str], ...] = (
     (httpx.RemoteProtocolError, "connection closed"),
     (httpx.HTTPError, "connection reset"),
 )
-HEADERS = (("accept", "application/json"), ("user-agent", f"openhuman-core/{__version__}"))
+# No compression: an answer whose compressed stream is cut short cannot be told from a short one.
+HEADERS = (
+    ("accept", "application/json"),
+    ("accept-encoding", "identity"),
+    ("user-agent", f"openhuman-core/{__version__}"),
+)
 
 
 class Backend:
@@ -67,28 +74,25 @@ class Backend:
         Raises a `CoreError` for each way to fail (the wire contract, section 7). A call that creates or pays and may
         have acted raises `OutcomeUnknown` in place of any other.
         """
-        http_request = self._request(request, credential, idempotency_key)
-        http_request.extensions["trace"] = sending.trace
         timeout = self.settings.timeout_seconds if timeout_seconds is None else timeout_seconds
+        attempt = 0
         try:
-            with anyio.fail_after(timeout):
-                answer = await self._exchange(http_request, request)
-            sending.effect = "completed"
-            return payload_of(answer)
+            with anyio.fail_after(timeout) as scope:
+                while True:
+                    attempt += 1
+                    try:
+                        return await self._attempt(request, credential, idempotency_key, sending)
+                    except CoreError as failure:
+                        pause = self._pause(failure, effect, attempt, sending)
+                        if pause is None or anyio.current_time() + pause >= scope.deadline:
+                            told = self._told(failure, effect, credential, sending)
+                            raise told from (None if told is failure else failure)
+                    await anyio.sleep(pause)
+                    if not effect.repeatable:
+                        sending.effect = "not_sent"  # what is sent again surely did nothing
         except TimeoutError as problem:
-            failure: CoreError = BackendTimeout(
-                f"{request.route} timed out after {timeout:g} s", route=str(request.route)
-            )
-            raise self._told(failure, effect, sending) from problem
-        except httpx.HTTPError as problem:
-            raise self._told(_transport_failure(problem, request), effect, sending) from problem
-        except CoreError as failure:
-            if failure.facts.get("httpStatus") == HTTPStatus.UNAUTHORIZED:
-                raise self._unauthorized(failure, credential) from failure
-            told = self._told(failure, effect, sending)
-            if told is failure:
-                raise
-            raise told from failure
+            late = BackendTimeout(f"{request.route} timed out after {timeout:g} s", route=str(request.route))
+            raise self._told(late, effect, credential, sending) from problem
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -114,47 +118,70 @@ class Backend:
             headers.append(("idempotency-key", idempotency_key))
         return httpx.Request(request.route.verb, self.base_url + request.path, headers=headers, content=request.body)
 
+    async def _attempt(
+        self, request: Request, credential: Credential | None, idempotency_key: str | None, sending: Sending
+    ) -> bytes:
+        http_request = self._request(request, credential, idempotency_key)
+        http_request.extensions["trace"] = sending.trace
+        try:
+            answer = await self._exchange(http_request, request)
+        except httpx.HTTPError as problem:
+            raise _transport_failure(problem, request) from problem
+        sending.effect = "completed"
+        return payload_of(answer)
+
+    def _pause(self, failure: CoreError, effect: Effect, attempt: int, sending: Sending) -> float | None:
+        if self.settings.no_retries:
+            return None
+        return pause_before_retry(failure, effect, attempt, sent=sending.effect != "not_sent")
+
     async def _exchange(self, http_request: httpx.Request, request: Request) -> Answer:
         response = await self._transport.handle_async_request(http_request)
+        answer = Answer(request.route, response.status_code, response.headers, b"")
         try:
-            body = await self._body(response, request)
+            return replace(answer, body=await self._body(response, answer))
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
-        return Answer(request.route, response.status_code, response.headers, body)
 
-    async def _body(self, response: httpx.Response, request: Request) -> bytes:
-        status, most = response.status_code, self.settings.max_message_bytes
+    async def _body(self, response: httpx.Response, answer: Answer) -> bytes:
+        """Read a body; a refusal without a readable one is a refusal all the same."""
+        problem = "" if response.headers.get("content-encoding", "identity") == "identity" else "compressed"
         body = bytearray()
         try:
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) > most:
-                    raise _unreadable(request, status, f"with more than {most} bytes")
-        except (httpx.NetworkError, httpx.ProtocolError, httpx.DecodingError) as problem:
-            if status < HTTPStatus.BAD_REQUEST:
-                raise _unreadable(request, status, "with a body that is cut short") from problem
-            return b""  # a refusal is one without its reason, too
-        return bytes(body)
+                if len(body) > self.settings.max_message_bytes:
+                    problem = f"longer than {self.settings.max_message_bytes} bytes"
+                    break
+        except (httpx.NetworkError, httpx.ProtocolError):
+            problem = "cut short"
+        if problem and answer.status < HTTPStatus.BAD_REQUEST:
+            raise BadBackendResponse(f"{answer.route} answered with a body that is {problem}", **facts_of(answer))
+        return b"" if problem else bytes(body)
 
-    def _told(self, failure: CoreError, effect: Effect, sending: Sending) -> CoreError:
-        """Give the failure itself, or that the outcome is unknown where the call may have acted."""
+    def _told(self, failure: CoreError, effect: Effect, credential: Credential | None, sending: Sending) -> CoreError:
+        """Give the failure as a caller is told of it."""
+        if failure.facts.get("httpStatus") == HTTPStatus.UNAUTHORIZED and credential is not None:
+            return self._unauthorized(failure, credential)
         if sending.effect == "not_sent" or not may_have_acted(failure, effect):
             return failure
         facts = {name: value for name, value in failure.facts.items() if name != "retryAfterMs"}
         return OutcomeUnknown(f"the outcome is unknown: {failure.message}", **facts)
 
-    def _unauthorized(self, failure: CoreError, credential: Credential | None) -> CoreError:
-        route, facts = failure.facts["route"], failure.facts
-        if credential is None:
-            return failure
+    def _unauthorized(self, failure: CoreError, credential: Credential) -> CoreError:
+        route = failure.facts["route"]
         if credential.stored:
             self.credentials.refused(credential)
         told: CoreError
         if credential.kind == "api-key":
-            told = ApiKeyRejected(f"API_KEY_REJECTED: the hosted API refused the API key on {route}", **facts)
+            told = ApiKeyRejected(
+                f"API_KEY_REJECTED: the API key was refused ({failure.reason}) on {route}", **failure.facts
+            )
         else:
-            told = SessionExpired(f"SESSION_EXPIRED: Session expired; sign in again, refused on {route}", **facts)
+            told = SessionExpired(
+                f"SESSION_EXPIRED: Session expired; sign in again ({failure.reason}) on {route}", **failure.facts
+            )
         told.reason = failure.reason
         return told
 
@@ -164,15 +191,11 @@ def _transport_failure(problem: httpx.HTTPError, request: Request) -> CoreError:
     if isinstance(problem, httpx.TimeoutException):
         return BackendTimeout(f"{route} timed out: {problem}", route=route)
     if isinstance(problem, httpx.DecodingError):
-        return _unreadable(request, None, "with what is no HTTP")
+        return BadBackendResponse(f"{route} answered with what is no HTTP", route=route)
     cause = str(problem)
     if cause not in CAUSES:  # another transport's words
         cause = next(cause for kind, cause in CAUSES_BY_KIND if isinstance(problem, kind))
     return BackendUnavailable(f"error sending request: {cause}", route=route)
-
-
-def _unreadable(request: Request, status: int | None, how: str) -> BadBackendResponse:
-    return BadBackendResponse(f"{request.route} answered {how}", route=str(request.route), httpStatus=status)
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
-import os
-import tempfile
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import SecretStr
 
+from openhuman_core.backend.files import write_private
+from openhuman_core.backend.times import rfc3339
 from openhuman_core.errors import Configuration, SessionExpired, Unauthenticated
 from openhuman_core.settings import Settings
 
@@ -26,7 +26,7 @@ KINDS: tuple[Kind, ...] = ("session", "api-key")
 
 EXPIRY_MARGIN_SECONDS = 30
 STORE_VERSION = 1
-END_OF_TIME = 253_402_300_800  # the year 10000, where the calendar of Python ends
+END_OF_TIME = 62_135_596_800  # as far before 1970 as the calendar of Python goes, and as far after
 NO_CREDENTIAL = "no backend session token; run auth_store_session first"
 
 
@@ -37,6 +37,15 @@ class Credential:
     kind: Kind
     secret: SecretStr
     stored: bool = False
+    user_id: str | None = None
+
+    def account(self) -> str:
+        """Give the name of the account that calls belong to: two tokens of one user are one account.
+
+        It is the user that a session names, else the one verified when it was stored, else a digest of the secret.
+        """
+        digest = hashlib.sha256(self.secret.get_secret_value().encode()).hexdigest()
+        return self.subject() or self.user_id or f"{self.kind}:{digest}"
 
     def header(self) -> tuple[str, str]:
         """Give the header that shows this credential to the hosted API."""
@@ -46,7 +55,7 @@ class Credential:
     def expires_at(self) -> float | None:
         """Give the time (seconds since the epoch) at which a session that is a JWT ends, without trusting it."""
         expiry = _claims(self.secret.get_secret_value()).get("exp") if self.kind == "session" else None
-        is_time = isinstance(expiry, int | float) and not isinstance(expiry, bool) and 0 <= expiry < END_OF_TIME
+        is_time = isinstance(expiry, int | float) and not isinstance(expiry, bool) and abs(expiry) < END_OF_TIME
         return expiry if is_time else None
 
     def subject(self) -> str | None:
@@ -116,7 +125,7 @@ class CredentialStore:
                 self._seen = version
         except FileNotFoundError:
             self._entries, self._seen = {}, None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
             raise Configuration(
                 f"the credential store {self.path} cannot be read", hint="Move the file away and sign in again."
             ) from problem
@@ -125,17 +134,7 @@ class CredentialStore:
     def _write(self, entries: dict[str, Entry]) -> None:
         content = {"version": STORE_VERSION, "credentials": [_to_json(entry) for entry in entries.values()]}
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=".credentials-")  # made 0600
-            try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    json.dump(content, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(name).replace(self.path)
-            except OSError:
-                Path(name).unlink(missing_ok=True)
-                raise
+            write_private(self.path, json.dumps(content).encode(), replace=True)
         except OSError as problem:
             raise Configuration(
                 f"the credential store {self.path} cannot be written",
@@ -155,14 +154,14 @@ class Credentials:
         if self.settings.api_key:
             return Credential("api-key", _sendable(self.settings.api_key, "OPENHUMAN_API_KEY"))
         key = None if self.settings.token else self.entry("api-key")
-        return Credential("api-key", key.secret, stored=True) if key else self.session()
+        return Credential("api-key", key.secret, stored=True, user_id=key.user_id) if key else self.session()
 
     def session(self) -> Credential | None:
         """Give the session in force, whether or not an API key comes before it."""
         if self.settings.token:
             return Credential("session", _sendable(self.settings.token, "OPENHUMAN_TOKEN"))
         entry = self.entry("session")
-        return Credential("session", entry.secret, stored=True) if entry else None
+        return Credential("session", entry.secret, stored=True, user_id=entry.user_id) if entry else None
 
     def entry(self, kind: Kind) -> Entry | None:
         """Give the stored entry of a kind, if it belongs to the base URL in force."""
@@ -181,8 +180,7 @@ class Credentials:
 
     def save(self, kind: Kind, secret: SecretStr, user_id: str | None, user: dict[str, Any] | None) -> Entry:
         """Store a credential for the base URL in force; raises `Configuration`."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        entry = Entry(kind, secret, self.settings.base_url(), now, user_id, user)
+        entry = Entry(kind, secret, self.settings.base_url(), rfc3339(time.time()), user_id, user)
         self.store.put(entry)
         return entry
 
@@ -229,7 +227,7 @@ def _parse(content: dict[str, Any]) -> dict[str, Entry]:
     entries = [
         Entry(
             kind=item["kind"],
-            secret=SecretStr(item["secret"]),
+            secret=_stored_secret(item["secret"]),
             base_url=item["baseUrl"],
             updated_at=item["updatedAt"],
             user_id=item.get("userId"),
@@ -238,6 +236,12 @@ def _parse(content: dict[str, Any]) -> dict[str, Entry]:
         for item in content["credentials"]
     ]
     return {entry.kind: entry for entry in entries}
+
+
+def _stored_secret(secret: str) -> SecretStr:
+    if not secret or not is_sendable(secret):
+        raise ValueError("a secret that no header can carry")
+    return SecretStr(secret)
 
 
 def _to_json(entry: Entry) -> dict[str, Any]:

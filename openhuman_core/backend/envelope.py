@@ -32,6 +32,8 @@ from openhuman_core.errors import (
 REFUSALS: Mapping[int, type[CoreError]] = {403: Forbidden, 404: NotFound, 409: Conflict, 429: RateLimited}
 # Refusals after which a payment may have happened all the same.
 UNSURE_PAYMENTS = (408, 409, 425)
+# Longer integers cost more than they can mean, and past 4,300 digits Python refuses them.
+MAX_DIGITS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +48,49 @@ class Answer:
 
 def payload_of(answer: Answer) -> bytes:
     """Give the payload as JSON text without line ends; raises the failure that the answer tells."""
+    text = _json_text(answer.body)
+    members = _members(text)
     if answer.status >= HTTPStatus.BAD_REQUEST:
-        raise _refusal(answer, _members(_json_text(answer.body)))
-    if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
-        raise BadBackendResponse(f"{answer.route} answered with a redirect", **_facts(answer))
+        raise _refusal(answer, members)
+    if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+        raise BadBackendResponse(
+            f"{answer.route} answered with {answer.status}, which is no answer", **facts_of(answer)
+        )
     if not answer.body:
         return b"null"
-    text = _json_text(answer.body)
     if text is None:
-        raise BadBackendResponse(f"{answer.route} answered with a body that is no JSON", **_facts(answer))
-    members = _members(text)
-    success = members.pop("success", None)
+        raise BadBackendResponse(f"{answer.route} answered with a body that is no JSON", **facts_of(answer))
+    success = None if members is None else members.get("success")
+    if members is None or success not in (b"true", b"false"):
+        return text
     if success == b"false":
         raise _refusal(answer, members)
-    if success != b"true":
-        return text
     for name in ("data", "user"):
         if members.get(name, b"null") != b"null":
             return members[name]
-    return b"{%b}" % b",".join(b"%b:%b" % (json.dumps(name).encode(), value) for name, value in members.items())
+    rest = (b"%b:%b" % (json.dumps(name).encode(), value) for name, value in members.items() if name != "success")
+    return b"{%b}" % b",".join(rest)
+
+
+def read_json(text: bytes) -> Any:
+    """Read JSON text that came from the hosted API, as far as Python can hold it; None where it cannot.
+
+    Numbers that no float or integer can hold stay text.
+    """
+    try:
+        return json.loads(text, parse_float=_float_or_text, parse_int=_int_or_text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def facts_of(answer: Answer) -> dict[str, Any]:
+    """Give what is told of any answer that is no success."""
+    return {
+        "httpStatus": answer.status,
+        "route": str(answer.route),
+        "retryAfterMs": _retry_after_ms(answer.headers.get("retry-after")),
+        "requestId": answer.headers.get("x-request-id"),
+    }
 
 
 def may_have_acted(failure: CoreError, effect: Effect) -> bool:
@@ -81,59 +107,80 @@ def _json_text(body: bytes) -> bytes | None:
         text = body.decode().removeprefix("\ufeff")  # the next step lets broken UTF-8 pass in what it only skims
         raw = bytes(msgspec.json.decode(text, type=msgspec.Raw))
     except msgspec.DecodeError:
-        return _json_text_with_lone_surrogates(text)
+        if not _is_json(text):
+            return None
+        raw = text.strip().encode()
     except (UnicodeDecodeError, RecursionError):
         return None
     return raw.translate(None, b"\r\n")  # between tokens only: inside strings they are escaped
 
 
-def _json_text_with_lone_surrogates(text: str) -> bytes | None:
+def _is_json(text: str) -> bool:
     """Read again what JSON allows and the fast reader refuses: half of a surrogate pair, as of a name cut short."""
     try:
-        return json.dumps(json.loads(text), separators=(",", ":"), allow_nan=False).encode()
+        json.loads(text, parse_constant=_reject_constant, parse_int=_int_or_text)
     except (ValueError, RecursionError):
-        return None
+        return False
+    return True
 
 
-def _members(text: bytes | None) -> dict[str, bytes]:
-    """Split an object's text into its members' texts; anything else has none."""
+def _members(text: bytes | None) -> dict[str, bytes] | None:
+    """Split an object's text into its members' texts; None for anything else."""
     if text is None or not text.startswith(b"{"):
-        return {}
+        return None
     try:
         return {name: bytes(raw) for name, raw in msgspec.json.decode(text, type=dict[str, msgspec.Raw]).items()}
     except msgspec.DecodeError:  # half of a surrogate pair
-        return {name: json.dumps(value).encode() for name, value in json.loads(text).items()}
+        return _split(text.decode())
 
 
-def _refusal(answer: Answer, members: dict[str, bytes]) -> CoreError:
+def _split(text: str) -> dict[str, bytes]:
+    """Split the text of an object that is known to be JSON, member by member."""
+    members: dict[str, bytes] = {}
+    decoder = json.JSONDecoder(parse_int=_int_or_text)
+    at = _next_token(text, 1)
+    while text[at] != "}":
+        name, at = decoder.raw_decode(text, at)
+        start = _next_token(text, _next_token(text, at) + 1)  # behind the colon
+        _, at = decoder.raw_decode(text, start)
+        members[name] = text[start:at].encode()
+        at = _next_token(text, at)
+        if text[at] == ",":
+            at = _next_token(text, at + 1)
+    return members
+
+
+def _next_token(text: str, at: int) -> int:
+    while text[at] in " \t":
+        at += 1
+    return at
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _refusal(answer: Answer, members: dict[str, bytes] | None) -> CoreError:
     status = answer.status
     reason = _reason(answer, members)
     kind = REFUSALS.get(status, BackendUnavailable if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Rejected)
-    limited = " (rate limit)" if kind is RateLimited and "rate limit" not in reason.lower() else ""
+    limited = " (rate limit)" if kind is RateLimited and "rate limit" not in reason else ""
     failure = kind(
         f"{answer.route} failed ({f'{status} {_phrase(status)}'.strip()}): {reason}{limited}",
-        **_facts(answer),
-        errorCode=_value(members.get("errorCode")),
-        details=_value(members.get("details")),
+        **facts_of(answer),
+        errorCode=read_json((members or {}).get("errorCode", b"null")),
+        details=read_json((members or {}).get("details", b"null")),
     )
     failure.reason = reason
     return failure
 
 
-def _reason(answer: Answer, members: dict[str, bytes]) -> str:
-    if not members:
+def _reason(answer: Answer, members: dict[str, bytes] | None) -> str:
+    """Give the hosted API's own reason; nothing of a body that is no object is repeated."""
+    if members is None:
         return _phrase(answer.status).lower() or "request unsuccessful"
-    found = (_value(members.get(name)) for name in ("error", "message"))
-    return next((reason for reason in found if isinstance(reason, str)), "request unsuccessful")
-
-
-def _facts(answer: Answer) -> dict[str, Any]:
-    return {
-        "httpStatus": answer.status,
-        "route": str(answer.route),
-        "retryAfterMs": _retry_after_ms(answer.headers.get("retry-after")),
-        "requestId": answer.headers.get("x-request-id"),
-    }
+    found = (read_json(members[name]) for name in ("error", "message") if name in members)
+    return next((reason for reason in found if isinstance(reason, str) and reason), "request unsuccessful")
 
 
 def _phrase(status: int) -> str:
@@ -143,13 +190,12 @@ def _phrase(status: int) -> str:
         return ""
 
 
-def _value(text: bytes | None) -> Any:
-    """Read a member; a number that no float can hold stays text."""
-    return json.loads(text, parse_float=_finite) if text is not None else None
-
-
-def _finite(text: str) -> float | str:
+def _float_or_text(text: str) -> float | str:
     return float(text) if math.isfinite(float(text)) else text
+
+
+def _int_or_text(text: str) -> int | str:
+    return int(text) if len(text) <= MAX_DIGITS else text
 
 
 def _retry_after_ms(text: str | None) -> int | None:
@@ -157,9 +203,9 @@ def _retry_after_ms(text: str | None) -> int | None:
     if text is None:
         return None
     if text.isascii() and text.isdigit():
-        return int(text) * 1000
+        return int(text[:MAX_DIGITS]) * 1000
     try:
         wait = parsedate_to_datetime(text) - datetime.now(UTC)
-    except (ValueError, TypeError):  # no date, or one without a time zone
+    except (ValueError, TypeError, OverflowError):  # no date, one without a time zone, or one that no calendar has
         return None
     return max(0, round(wait.total_seconds() * 1000))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from openhuman_core import __version__, app
 from openhuman_core import settings as configuration
 from openhuman_core.errors import CoreError, InvalidParams
 from openhuman_core.protocol import messages
-from openhuman_core.runtime import logging
 from openhuman_core.runtime.builtins import BUILTINS
 
 PROGRAM = "openhuman-core"
@@ -45,8 +43,7 @@ EXIT_CODES = {
 
 
 def run(words: list[str]) -> int:
-    """Run one command; gives the exit code. The command line's catch-all stands here, so that a bug shows no secret."""
-    logging.configure("error", sys.stderr)
+    """Run one command; gives the exit code."""
     try:
         code: int = cli.main(words, prog_name=PROGRAM, standalone_mode=False) or 0
     except click.ClickException as problem:
@@ -60,9 +57,6 @@ def run(words: list[str]) -> int:
         if hint:
             click.echo(f"hint: {hint}", err=True)
         return EXIT_CODES[failure.kind]
-    except Exception as problem:  # noqa: BLE001 - see above
-        logging.log.error("bug", exc_info=problem)
-        return 1
     return code
 
 
@@ -109,12 +103,15 @@ def methods() -> None:
 @click.pass_context
 def serve(ctx: click.Context, words: tuple[str, ...]) -> int:
     """Speak JSON-RPC 2.0 on stdin and stdout until the input ends."""
-    if "--help" not in words:
+    if not {"-h", "--help"} & set(words):
         return app.serve(list(words))
     click.echo(f"Usage: {PROGRAM} serve [OPTIONS]\n\n  {ctx.command.help}\n\nOptions:")
     for flag, item in configuration.FLAGS.items():
         click.echo(f"  --{flag:24} {item.metadata['help']} [default: {item.default}]")
     return 0
+
+
+cli.add_command(serve, "run")
 
 
 @cli.command()
@@ -135,7 +132,7 @@ def _params(text: str | None) -> Any:
     """Read the params as strictly as the wire does."""
     if text is None:
         return None
-    request = messages.read(f'{{"jsonrpc":"2.0","id":1,"method":"","params":{text}}}'.encode(), 1)
-    if not isinstance(request, messages.Call):
+    params = messages.decode(text.encode(errors="surrogateescape"))
+    if isinstance(params, messages.Malformed):
         raise InvalidParams("--params is not JSON")
-    return request.params
+    return params

@@ -19,7 +19,7 @@ BLANK = b" \t\r\n"
 # A header line longer than this is junk; the longest that occurs (a Content-Type) is under 100 bytes.
 MAX_HEADER_LINE = 4096
 
-_LENGTH = re.compile(rb"content-length[ \t]*:[ \t]*([^\r\n]*?)[ \t]*$", re.IGNORECASE)
+_LENGTH = re.compile(rb"content-length[ \t]*:([^\r\n]*)$", re.IGNORECASE)
 _HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*:")
 _NAMES = (b"content-length", b"content-type")
 
@@ -40,7 +40,7 @@ class Decoder:
         self._skipping = 0  # bytes of an oversized body that are still to be passed over (headers)
         self._dropping = False  # inside an oversized line, up to its end (lines); inside junk (headers)
         self._need: int | None = None  # length of the body that is being read (headers)
-        self._block: list[bytes] = []  # the values of Content-Length in the header block that is being read
+        self._lengths: set[bytes] = set()  # what Content-Length is said to be in the header block that is being read
         self._in_block = False
 
     def feed(self, data: bytes) -> list[bytes | Malformed]:
@@ -60,7 +60,7 @@ class Decoder:
         self._buffer.clear()
         if self.framing == "lines":
             return [rest] if rest.strip(BLANK) and not self._dropping else []
-        if self._need is not None or self._in_block or (rest.strip(BLANK) and not self._dropping) or self._skipping:
+        if self._need is not None or self._in_block or (rest.strip(BLANK) and not self._dropping):
             return [_malformed(ParseError("the input ended inside a frame"))]
         return []
 
@@ -91,7 +91,9 @@ class Decoder:
                 complete[0] = bytes(self._buffer) + complete[0]
             self._buffer.clear()
         found: list[bytes | Malformed] = [
-            line if len(line) <= self.max_bytes else self._too_long() for line in complete if line.strip(BLANK)
+            line if len(line) <= self.max_bytes else self._too_long()
+            for line in complete
+            if line.strip(BLANK) or len(line) > self.max_bytes
         ]
         if not self._dropping:
             self._buffer += tail
@@ -138,13 +140,15 @@ class Decoder:
             if self._in_block:
                 self._end_block(found)
             return
-        length = _LENGTH.search(line)
+        is_header = _HEADER.match(line) is not None and not self._dropping
+        length = _LENGTH.match(line) if is_header else _LENGTH.search(line)
         if length is not None:
-            if length.start() > 0 and line[: length.start()].strip(BLANK + BOM):
+            if line[: length.start()].strip(BLANK + BOM):
                 self._junk(found)  # what stands before the header's name on its line is the rest of a broken frame
             self._dropping = False
             self._in_block = True
-            self._block.append(length[1])
+            if len(self._lengths) < 2:  # noqa: PLR2004 - two that differ are one too many, whatever else comes
+                self._lengths.add(length[1].strip(BLANK))
         elif len(line) <= MAX_HEADER_LINE and _HEADER.match(line):
             self._dropping = False
             self._in_block = True
@@ -152,7 +156,7 @@ class Decoder:
             self._junk(found)
 
     def _end_block(self, found: list[bytes | Malformed]) -> None:
-        lengths, self._block, self._in_block = set(self._block), [], False
+        lengths, self._lengths, self._in_block = self._lengths, set(), False
         value = lengths.pop() if len(lengths) == 1 else b""
         if not value.isdigit() or len(value) > len(str(2**63)):
             found.append(_malformed(ParseError("a frame needs one Content-Length header that is a number of bytes")))
@@ -169,7 +173,7 @@ class Decoder:
         """Answer a run of bytes that belong to no frame once, and forget the header block it stands in."""
         if not self._dropping:
             found.append(_malformed(ParseError("expected a Content-Length header")))
-        self._dropping, self._block, self._in_block = True, [], False
+        self._dropping, self._lengths, self._in_block = True, set(), False
 
     def _too_long(self) -> Malformed:
         return _malformed(InvalidRequest(f"the frame is longer than {self.max_bytes} bytes"))

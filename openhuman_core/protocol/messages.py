@@ -51,6 +51,14 @@ class Batch:
 
 def read(frame: bytes, max_batch: int) -> Call | Malformed | Batch:
     """Read one frame; a batch longer than `max_batch` is refused whole."""
+    message = decode(frame)
+    if isinstance(message, Malformed):
+        return message
+    return _batch(message, max_batch) if isinstance(message, list) else _call(message)
+
+
+def decode(frame: bytes) -> Any:
+    """Read JSON as strictly as the wire does; gives its value, or `Malformed`."""
     try:
         text = frame.decode()
     except UnicodeDecodeError:
@@ -62,27 +70,29 @@ def read(frame: bytes, max_batch: int) -> Call | Malformed | Batch:
     except ValueError:
         return _unparsed(text)
     flaw = _flaw(message, text)
-    if flaw is not None:
-        return Malformed(_id_of(message), flaw)
-    if isinstance(message, list):
-        return _batch(message, max_batch)
-    return _call(message)
+    return message if flaw is None else Malformed(_id_of(message), flaw)
 
 
 def result(call_id: Id, value: Any) -> bytes:
     """Encode a successful answer; `RawJson` passes as it is, alone or as the `result` member of an outcome."""
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (_encode(call_id), _encode(value))
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (encode(call_id), encode(value))
 
 
 def error(call_id: Id, failure: CoreError) -> bytes:
     """Encode a failed answer."""
     body = {"code": failure.code, "message": failure.message, "data": failure.data()}
-    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (_encode(call_id), _encode(body))
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (encode(call_id), encode(body))
 
 
 def outcome(payload: Any, logs: tuple[str, ...]) -> RawJson:
     """Encode the wrapped result of a namespace's method: the payload and its log lines."""
-    return RawJson(b'{"result":%b,"logs":%b}' % (_encode(payload), _encode(logs)))
+    return RawJson(b'{"result":%b,"logs":%b}' % (encode(payload), encode(logs)))
+
+
+def progress(token: str | int, value: Any) -> bytes:
+    """Encode what a call tells on its way, for the caller who gave the token."""
+    params = {"token": token, "value": value}
+    return encode({"jsonrpc": "2.0", "method": "$/progress", "params": params})
 
 
 def batch(answers: list[bytes]) -> bytes:
@@ -90,9 +100,9 @@ def batch(answers: list[bytes]) -> bytes:
     return b"[%b]" % b",".join(answers)
 
 
-def _encode(value: Any) -> bytes:
-    """Encode as ASCII, so that no text of ours can break a frame or fail to encode."""
-    return value if isinstance(value, RawJson) else _ENCODER.encode(value).encode("ascii")
+def encode(value: Any) -> RawJson:
+    """Encode a value as ASCII, so that no text of ours can break a frame or fail to encode; `RawJson` stays."""
+    return value if isinstance(value, RawJson) else RawJson(_ENCODER.encode(value).encode("ascii"))
 
 
 def _reject_constant(name: str) -> Any:

@@ -25,7 +25,8 @@ class Method:
 
     `route` is None for a method that asks the hosted API nothing. `log` is the outcome's last log line; without one the
     wire shows the bare value. `needs_credential` says whether the method is refused without one. `destructive` and
-    `secret` are the contract's marks.
+    `secret` are the contract's marks. `verify` is the method that shows whether a call which may have acted did, and
+    `spends` the param that says how many USD a call may spend. `waits` marks one that only waits for others to act.
     """
 
     namespace: Namespace
@@ -37,6 +38,9 @@ class Method:
     needs_credential: bool
     destructive: bool
     secret: bool
+    verify: str | None
+    spends: str | None
+    waits: bool
 
     @property
     def name(self) -> str:
@@ -88,6 +92,9 @@ class Namespace:
         needs_credential: bool | None = None,
         destructive: bool = False,
         secret: bool = False,
+        verify: str | None = None,
+        spends: str | None = None,
+        waits: bool = False,
     ) -> Callable[[H], H]:
         """Declare the decorated function as the method of its name, less the namespace where it begins with it.
 
@@ -98,7 +105,7 @@ class Namespace:
             function = handler.__name__.removeprefix(f"{self.name}_")
             needs = route is not None if needs_credential is None else needs_credential
             self.methods[function] = Method(
-                self, function, handler, effect, route, log, needs, destructive=destructive, secret=secret
+                self, function, handler, effect, route, log, needs, destructive, secret, verify, spends, waits
             )
             return handler
 

@@ -62,14 +62,18 @@ def document(methods: list[Method], builtins: Mapping[str, Callable[..., Any]]) 
 def error_kinds(method: Method) -> list[str]:
     """Name the kinds in which a call to the method can fail."""
     kinds = [*ALWAYS, "shutting_down", "configuration"]
+    if method.effect is not Effect.READ:
+        kinds += ["idempotency_conflict", "journal_unavailable"]
+    if method.spends:
+        kinds.append("policy_denied")
     if method.needs_credential:
         kinds += ["unauthenticated", "session_expired", "api_key_rejected"]
     if method.route is not None:
         kinds += SENT
         if not method.effect.repeatable:
             kinds.append("outcome_unknown")
-    elif method.name == "openhuman.auth_store_session":  # has no route of its own, but asks who the token is
-        kinds += ["unauthenticated", *SENT]
+    if method.name == "openhuman.auth_store_session":  # needs no credential, and is refused one
+        kinds.append("unauthenticated")
     return [kind for kind in ERRORS if kind in kinds]
 
 
@@ -86,7 +90,7 @@ def schemas(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
                 "properties": {
                     "params": {
                         "type": "object",
-                        "additionalProperties": method["name"] == "core.ping",
+                        "additionalProperties": method["name"] in ("core.ping", "core.version"),
                         "required": [param["name"] for param in method["params"] if param["required"]],
                         "properties": {param["name"]: param["schema"] for param in method["params"]},
                     },
@@ -119,18 +123,20 @@ def _shapes(types: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _entry(method: Method, shape: dict[str, Any]) -> dict[str, Any]:
     result = shape if method.log is None else _wrapped(shape)
+    own = _params(method.params)
     entry = {
         "name": method.name,
         "summary": method.summary,
         "tags": [{"name": method.namespace.name}],
         "paramStructure": "by-name",
-        "params": [*_params(method.params), *_params(method.options)],
+        "params": own + [param for param in _params(method.options) if param["name"] not in {p["name"] for p in own}],
         "result": {"name": "outcome" if method.log else "result", "schema": result},
         "errors": [{"$ref": f"#/components/errors/{kind}"} for kind in error_kinds(method)],
         "x-effect": method.effect.value,
         "x-auth": "credential" if method.needs_credential else "none",
         "x-route": str(method.route) if method.route else None,
         "x-log": method.log,
+        "x-verify": method.verify,
         "x-destructive": method.destructive,
         "x-secret": method.secret,
     }

@@ -32,6 +32,9 @@ WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200
 # What the hosted API sells at the time of writing; the first two pairs over Stripe, the last over Coinbase.
 KNOWN_PLANS = ("BASIC_MONTHLY", "BASIC_YEARLY", "PRO_MONTHLY", "PRO_YEARLY", "BASIC", "PRO")
 
+# Longer than any id there is, and short enough for every server's limit on a path.
+MAX_ID_LENGTH = 1024
+
 # Rules of step 5, a method's own checks: they are told only when every type is right. The text follows the name.
 OWN_CHECK = "own_check"
 WHOLE_OWN_CHECK = "whole_own_check"
@@ -108,7 +111,7 @@ def _header_secret(secret: SecretStr) -> SecretStr:
 
 
 def _segment(text: str) -> str:
-    if text in (".", ".."):
+    if text in (".", "..") or len(text) > MAX_ID_LENGTH:
         raise own_check("is not a valid id")
     return text
 
@@ -162,7 +165,8 @@ def check(model: type[P], options: type[ReadOptions], given: Any, name: str) -> 
         given = {}
     if not isinstance(given, dict):
         raise InvalidParams(f"invalid params: expected object or null, got {_json_type(given)}")
-    own, common = _declared(model), _declared(options)
+    own = _declared(model)
+    common = {param: field for param, field in _declared(options).items() if param not in own}
     for param, field in own.items():
         if field.is_required() and param not in given:
             text = f"missing required param '{param}': {field.description}"

@@ -55,6 +55,8 @@ def _method(method: Mapping[str, Any], components: Mapping[str, Any]) -> Iterato
     yield f"- effect: {', '.join([method['x-effect'], *marks])}; auth: {method['x-auth']}"
     if "x-log" in method:
         yield f"- log line: `{method['x-log']}`"
+    if "x-verify" in method:
+        yield f"- after `outcome_unknown`, look at: `{method['x-verify']}`"
     yield f"- result: {_result(method, components)}"
     yield f"- errors: {', '.join(f'`{kind}`' for kind in kinds)}\n"
 

@@ -76,7 +76,7 @@ def ping(_: Program) -> Ok:
 
 
 def version(_: Program) -> Version:
-    """Give the program's version."""
+    """Give the program's version; any params are ignored."""
     return {"version": __version__}
 
 
@@ -123,11 +123,13 @@ BUILTINS: Mapping[str, Callable[[Program], Any]] = {
     "core.shutdown": shutdown,
     "rpc.discover": discover,
 }
+# Liveness checks take what their callers send and ignore it.
+ANY_PARAMS = ("core.ping", "core.version")
 
 
 def call_builtin(name: str, params: Any, program: Program) -> Any:
     """Give the bare result of a built-in; raises `InvalidParams`."""
-    if name != "core.ping" and params is not None and params != {}:
+    if name not in ANY_PARAMS and params is not None and params != {}:
         from openhuman_core.registry.params import NoParams, ReadOptions, check  # noqa: PLC0415 - brings pydantic
 
         check(NoParams, ReadOptions, params, name)

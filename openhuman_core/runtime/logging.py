@@ -7,7 +7,7 @@ import re
 import traceback
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from pythonjsonlogger.json import JsonFormatter
@@ -38,13 +38,16 @@ class _Formatter(logging.Formatter):
     """python-json-logger's formatter, loaded when the first record is written: start-up does not wait for it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact(self._json.format(record))
+        return self._json.format(record)
 
     @cached_property
     def _json(self) -> JsonFormatter:
         from pythonjsonlogger.json import JsonFormatter  # noqa: PLC0415 - see above
 
         class Formatter(JsonFormatter):
+            def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+                return {name: _covered(value) for name, value in log_data.items()}
+
             def formatException(  # noqa: N802 - logging's name
                 self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
             ) -> str:
@@ -62,11 +65,21 @@ def redact(text: str) -> str:
     return _SHAPES.sub("[redacted]", text)
 
 
+def _covered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _covered(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_covered(item) for item in value]
+    return redact(value) if isinstance(value, str) else value
+
+
 def _without_messages(problem: BaseException | None) -> str:
     """Tell where an exception came from; its message may hold anything, so it is not told."""
     lines = []
     while problem is not None:
         lines.append(f"{type(problem).__module__}.{type(problem).__qualname__}")
         lines += [f"  {f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(problem.__traceback__)]
+        for part in problem.exceptions if isinstance(problem, BaseExceptionGroup) else ():
+            lines.append(_without_messages(part))
         problem = problem.__cause__ or problem.__context__
     return "\n".join(lines)

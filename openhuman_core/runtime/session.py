@@ -11,17 +11,18 @@ import signal
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-from openhuman_core.errors import CoreError, InvalidRequest, ShuttingDown
+from openhuman_core.errors import CoreError, InvalidRequest
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder
 from openhuman_core.protocol.messages import Batch, Call, Malformed
 from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime.builtins import BUILTINS, Program, Vitals, call_builtin
-from openhuman_core.runtime.invoke import Invocation, Invoker, Record, bug, given_up
+from openhuman_core.runtime.invoke import Invocation, Invoker, Record, bug, given_up, told
 from openhuman_core.runtime.logging import log
 from openhuman_core.runtime.outbox import BatchAnswers, Outbox, Sink
 from openhuman_core.runtime.stdio import Wire
@@ -68,6 +69,7 @@ class Session:
             async with anyio.create_task_group() as calls:
                 self._calls = calls
                 everything.start_soon(self._write)
+                everything.start_soon(self._watch_output)
                 everything.start_soon(self._watch_signals)
                 everything.start_soon(self._log_start)
                 with self._reading:
@@ -115,6 +117,7 @@ class Session:
 
     def _answer_inline(self, call: Call, sink: Sink) -> None:
         try:
+            self._check_id(call)
             answer = call_builtin(call.method, call.params, self._program)
         except CoreError as failure:
             self._answer_failure(call, failure, sink)
@@ -124,11 +127,14 @@ class Session:
     def _accept(self, call: Call, sink: Sink) -> None:
         record = Record()
         try:
-            if call.answered and call.id is not None and call.id in self._ids:
-                raise InvalidRequest("a call with this id is in flight already")
+            invocation = self._invoker.prepare(call.method, call.params, record, self._tell_progress)
+            try:
+                self._check_id(call)
+            except InvalidRequest as failure:
+                told(failure, invocation.method)
+                raise
             if self._vitals.draining:
-                raise ShuttingDown("the program is shutting down", effect="not_sent")
-            invocation = self._invoker.prepare(call.method, call.params, record)
+                raise given_up(invocation)
         except CoreError as failure:
             record.end(failure)
             self._answer_failure(call, failure, sink)
@@ -137,6 +143,13 @@ class Session:
             self._ids.add(call.id)
         self._waiting.append(Pending(call, invocation, record, sink))
         self._start_waiting()
+
+    def _check_id(self, call: Call) -> None:
+        if call.answered and call.id is not None and call.id in self._ids:
+            raise InvalidRequest("a call with this id is in flight already")
+
+    def _tell_progress(self, token: str | int, value: Any) -> None:
+        self._outbox.send(messages.progress(token, value))
 
     def _start_waiting(self) -> None:
         while self._waiting and self._vitals.in_flight < self._settings.max_in_flight:
@@ -173,9 +186,9 @@ class Session:
 
     def _give_up(self, calls: TaskGroup) -> None:
         """Answer what is left at the drain's deadline."""
-        if not (self._vitals.in_flight or self._waiting):
+        if not (self._vitals.in_flight or self._waiting or self._outbox.unread_bytes):
             return
-        self._exit_code = FORCED
+        self._exit_code = self._exit_code or FORCED
         while self._waiting:
             pending = self._waiting.popleft()
             failure = given_up(pending.invocation)
@@ -201,10 +214,18 @@ class Session:
     async def _write(self) -> None:
         try:
             await self._outbox.run()
-        except OSError:  # the reader is gone: nothing is left to flush, ever
-            self._exit_code = STDOUT_CLOSED
-            self._outbox.discard()
-            self.stop()
+        except OSError:
+            self._lose_reader()
+
+    async def _watch_output(self) -> None:
+        await self._wire.closed()
+        self._lose_reader()
+
+    def _lose_reader(self) -> None:
+        """End: nothing is left to flush, ever."""
+        self._exit_code = STDOUT_CLOSED
+        self._outbox.discard()
+        self.stop()
 
     async def _watch_signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

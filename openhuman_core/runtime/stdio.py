@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 
 import anyio
 import anyio.lowlevel
@@ -22,6 +23,7 @@ class Wire:
 
     def __init__(self) -> None:
         try:
+            os.fstat(1)  # or the copy of 0 would take its place
             self._input, self._output = os.dup(0), os.dup(1)
         except OSError as problem:
             raise Configuration("stdin or stdout is closed", hint="Start the daemon with both open.") from problem
@@ -42,8 +44,17 @@ class Wire:
                 await anyio.wait_readable(self._input)
             try:
                 return os.read(self._input, READ_SIZE)
+            except ConnectionError:  # a socket whose other end is gone has no more to say
+                return b""
             except BlockingIOError:  # the parent made it non-blocking, and someone else took the bytes
                 await anyio.wait_readable(self._input)
+
+    async def closed(self) -> None:
+        """Wait until the reader is gone; where the output is no pipe, that shows only when it is written to."""
+        if stat.S_ISFIFO(os.fstat(self._output).st_mode):
+            await anyio.wait_readable(self._output)  # the write end of a pipe is never readable, but tells of errors
+        else:
+            await anyio.sleep_forever()
 
     async def write(self, data: bytes) -> None:
         """Write all of `data`; raises `OSError` when the reader is gone."""

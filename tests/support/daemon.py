@@ -51,6 +51,7 @@ class Daemon:
                 env=environment(home, **(env or {})),
                 cwd=home,
             )
+        self.progress: list[Any] = []
         self._read = b""
         self._next_id = 0
 
@@ -101,10 +102,13 @@ class Daemon:
         return json.loads(self.line())
 
     def ask(self, method: str, params: Any = ...) -> dict[str, Any]:
-        """Make one call and give its whole answer; no other may be on its way."""
+        """Make one call and give its whole answer; no other may be on its way. What it tells meanwhile is kept."""
         self._next_id += 1
         self.send(request(self._next_id, method, params))
         answer: dict[str, Any] = self.answer()
+        while answer.get("method") == "$/progress":
+            self.progress.append(answer["params"])
+            answer = self.answer()
         assert answer["id"] == self._next_id
         return answer
 

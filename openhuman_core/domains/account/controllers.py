@@ -21,7 +21,13 @@ async def api_keys_list(ctx: Context, params: NoParams) -> RpcOutcome[list[model
     return await ctx.relay(params)
 
 
-@api_keys.method(adapter.CREATE_API_KEY, effect=Effect.CREATE, secret=True, log="api key created via backend")
+@api_keys.method(
+    adapter.CREATE_API_KEY,
+    effect=Effect.CREATE,
+    secret=True,
+    log="api key created via backend",
+    verify="openhuman.api_keys_list",
+)
 async def api_keys_create(ctx: Context, params: models.CreateKeyParams) -> RpcOutcome[models.Anything]:
     """Create an API key; the whole key is given once."""
     return await ctx.relay(params)
@@ -45,7 +51,9 @@ async def budgets_get(ctx: Context, params: NoParams) -> RpcOutcome[models.Anyth
     return await ctx.relay(params)
 
 
-@budgets.method(adapter.CREATE_SEAT, effect=Effect.CREATE, log="budget seat created via backend")
+@budgets.method(
+    adapter.CREATE_SEAT, effect=Effect.CREATE, log="budget seat created via backend", verify="openhuman.budgets_get"
+)
 async def budgets_create_seat(ctx: Context, params: models.CreateSeatParams) -> RpcOutcome[models.Anything]:
     """Add a seat to the budget."""
     return await ctx.relay(params)
@@ -84,7 +92,10 @@ async def referral_get_stats(ctx: Context, params: NoParams) -> RpcOutcome[model
 
 
 @referral.method(
-    adapter.CLAIM_REFERRAL, effect=Effect.CREATE, log="referral claim accepted by backend POST /referral/claim"
+    adapter.CLAIM_REFERRAL,
+    effect=Effect.CREATE,
+    log="referral claim accepted by backend POST /referral/claim",
+    verify="openhuman.referral_get_stats",
 )
 async def referral_claim(ctx: Context, params: models.ClaimParams) -> RpcOutcome[models.Anything]:
     """Claim another user's referral code."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
-from datetime import UTC, datetime
+from typing import Any
 
 from openhuman_core.backend.credentials import KINDS, Credential, Credentials, Entry
 from openhuman_core.backend.route import Effect
+from openhuman_core.backend.times import rfc3339
 from openhuman_core.domains.auth import adapter, models
 from openhuman_core.errors import (
     BackendTimeout,
@@ -25,14 +27,13 @@ from openhuman_core.registry.params import NoParams
 auth = Namespace("auth")
 
 PROFILE_ID = "app-session:default"
-MAX_ID_LENGTH = 128
 # The desktop's frontend signs the user out on these words, so a failed validation must not hold them.
 _SIGNS_OUT = re.compile(r"session[ _]expired", re.IGNORECASE)
 # Failures that say nothing about the token.
 _NO_VERDICT = (BackendUnavailable, BackendTimeout, BadBackendResponse, RateLimited)
 
 
-@auth.method(effect=Effect.WRITE, log="session stored")
+@auth.method(adapter.ME, effect=Effect.WRITE, needs_credential=False, log="session stored")
 async def store_session(ctx: Context, params: models.StoreSessionParams) -> RpcOutcome[models.ProfileSummary]:
     """Verify a session token with the hosted API and store it."""
     base_url = ctx.backend.base_url
@@ -41,14 +42,14 @@ async def store_session(ctx: Context, params: models.StoreSessionParams) -> RpcO
         credential.check_expiry()
         profile = await ctx.send(adapter.ME, {}, credential=credential)
     except _NO_VERDICT as failure:
-        raise type(failure)(_failed(failure.message), **failure.facts) from failure
+        raise type(failure)(_failed(failure.message), **_harmless(failure.facts)) from failure
     except SessionExpired as failure:
         reason = failure.reason or "the token is past its time"
-        raise Unauthenticated(_failed(reason), **failure.facts) from failure
+        raise Unauthenticated(_failed(reason), **_harmless(failure.facts)) from failure
     except CoreError as failure:
-        raise Unauthenticated(_failed(failure.reason or failure.message), **failure.facts) from failure
+        raise Unauthenticated(_failed(failure.reason or failure.message), **_harmless(failure.facts)) from failure
     user_id = adapter.user_id_of(profile) or params.user_id or params.user_id_too
-    if user_id is not None and (not user_id.isprintable() or re.search(r"[/\\]|^\.\.?$|.{129}", user_id)):
+    if user_id is not None and not models.is_usable_id(user_id):
         raise Unauthenticated(_failed("the profile's user id is not usable"))
     user = params.user if params.user is not None else adapter.user_of(profile)
     entry = ctx.credentials.save("session", params.token, user_id, user)
@@ -108,6 +109,11 @@ def _failed(reason: str) -> str:
     return f"Session validation failed ({adapter.ME}): {_SIGNS_OUT.sub('session refused', reason)}"
 
 
+def _harmless(facts: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what would sign the user out."""
+    return {name: value for name, value in facts.items() if not _SIGNS_OUT.search(json.dumps(value))}
+
+
 def _summary(entry: Entry) -> models.ProfileSummary:
     return {
         "id": PROFILE_ID,
@@ -137,5 +143,5 @@ def _state(credentials: Credentials) -> models.State:
         "user": entry.user if entry else None,
         "profileId": PROFILE_ID if entry and entry.kind == "session" else None,
         "credential": credential.kind if credential else None,
-        "expiresAt": datetime.fromtimestamp(expiry, UTC).isoformat().replace("+00:00", "Z") if expiry else None,
+        "expiresAt": None if expiry is None else rfc3339(expiry),
     }

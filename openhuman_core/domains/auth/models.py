@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -9,7 +10,16 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from openhuman_core.backend.credentials import KINDS
-from openhuman_core.registry.params import WHOLE_OWN_CHECK, HeaderSecret, JsonObject, OptionalText, Params, Secret, trim
+from openhuman_core.registry.params import (
+    WHOLE_OWN_CHECK,
+    HeaderSecret,
+    JsonObject,
+    OptionalText,
+    Params,
+    Secret,
+    own_check,
+    trim,
+)
 
 
 def _kind(text: str, default: str, known: tuple[str, ...]) -> str:
@@ -19,12 +29,26 @@ def _kind(text: str, default: str, known: tuple[str, ...]) -> str:
     return kind
 
 
+def is_usable_id(user_id: str) -> bool:
+    """Tell whether an id can name a file or a segment of a path: no separator, not `.` or `..`, 128 characters."""
+    return user_id.isprintable() and not re.search(r"[/\\]|^\.\.?$|.{129}", user_id)
+
+
+def _usable(user_id: str | None) -> str | None:
+    if user_id is not None and not is_usable_id(user_id):
+        raise own_check("is not a valid id")
+    return user_id
+
+
+UserId = Annotated[OptionalText, AfterValidator(_usable)]
+
+
 class _UserParams(Params):
     """The token, and what its owner is said to be; these two methods alone take a second spelling of a name."""
 
     token: HeaderSecret = Field(description="The session token.")
-    user_id: OptionalText = Field(None, description="Id of the user, where the profile has none.")
-    user_id_too: OptionalText = Field(None, alias="user_id", description="The same as userId.")
+    user_id: UserId = Field(None, description="Id of the user, where the profile has none.")
+    user_id_too: UserId = Field(None, alias="user_id", description="The same as userId.")
     user: JsonObject | None = Field(None, description="What is known of the user.")
 
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from openhuman_core.backend.route import Route, keys
+
+FINAL_STATUSES = ("COMPLETED", "OVERPAID", "UNDERPAID", "EXPIRED")
+# How often a charge is looked at: soon at first, for a payer who sits at the page.
+FIRST_LOOK_SECONDS = 1.0
+LOOK_FACTOR = 1.5
+LONGEST_LOOK_SECONDS = 15.0
 
 CURRENT_PLAN = Route("GET", "/payments/stripe/currentPlan")
 SUMMARY = Route("GET", "/payments/summary")
@@ -22,3 +30,9 @@ CREATE_COINBASE_CHARGE = Route("POST", "/payments/coinbase/charge", body=keys("p
 COINBASE_CHARGE = Route("GET", "/payments/coinbase/charge/{gatewayTransactionId}", query=("sync",))
 REDEEM_COUPON = Route("POST", "/coupons/redeem", body=keys("code"))
 COUPONS = Route("GET", "/coupons/me")
+
+
+def status_of(charge: Any) -> str | None:
+    """Give the status of a charge, if it says one."""
+    status = charge.get("status") if isinstance(charge, dict) else None
+    return status if isinstance(status, str) else None

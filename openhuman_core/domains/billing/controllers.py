@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import anyio
+
+from openhuman_core.backend.envelope import read_json
 from openhuman_core.backend.route import Effect
 from openhuman_core.domains.billing import adapter, models
 from openhuman_core.registry.context import Context
@@ -60,7 +63,13 @@ async def get_cards(ctx: Context, params: NoParams) -> RpcOutcome[models.Cards]:
     return await ctx.relay(params)
 
 
-@billing.method(adapter.CREATE_SETUP_INTENT, effect=Effect.CREATE, secret=True, log="setup intent created")
+@billing.method(
+    adapter.CREATE_SETUP_INTENT,
+    effect=Effect.CREATE,
+    secret=True,
+    log="setup intent created",
+    verify="openhuman.billing_get_cards",
+)
 async def create_setup_intent(ctx: Context, params: NoParams) -> RpcOutcome[models.SetupIntent]:
     """Begin to save a card; the client secret is given once."""
     return await ctx.relay(params)
@@ -78,10 +87,15 @@ async def delete_card(ctx: Context, params: models.CardParams) -> RpcOutcome[mod
     return await ctx.relay(params)
 
 
-@billing.method(adapter.PURCHASE_PLAN, effect=Effect.MONEY, log="plan purchase session created")
+@billing.method(
+    adapter.PURCHASE_PLAN,
+    effect=Effect.MONEY,
+    log="plan purchase session created",
+    verify="openhuman.billing_get_current_plan",
+)
 async def purchase_plan(ctx: Context, params: models.PurchasePlanParams) -> RpcOutcome[models.PurchasePlan]:
     """Start the purchase of a plan and give its checkout page."""
-    return await ctx.relay(params)
+    return await ctx.relay_link(params, bought=params.plan, url="checkoutUrl", link_id="sessionId")
 
 
 @billing.method(adapter.CREATE_PORTAL_SESSION, effect=Effect.CREATE, log="customer portal session created")
@@ -90,16 +104,27 @@ async def create_portal_session(ctx: Context, params: NoParams) -> RpcOutcome[mo
     return await ctx.relay(params)
 
 
-@billing.method(adapter.TOP_UP, effect=Effect.MONEY, log="credit top-up initiated")
+@billing.method(
+    adapter.TOP_UP,
+    effect=Effect.MONEY,
+    log="credit top-up initiated",
+    verify="openhuman.billing_get_transactions",
+    spends="amountUsd",
+)
 async def top_up(ctx: Context, params: models.TopUpParams) -> RpcOutcome[models.TopUp]:
     """Start a credit top-up and give its payment link, which cannot be revoked."""
-    return await ctx.relay(params)
+    return await ctx.relay_link(params, bought="credits", url="url", link_id="gatewayTransactionId")
 
 
-@billing.method(adapter.CREATE_COINBASE_CHARGE, effect=Effect.MONEY, log="Coinbase payment link created")
+@billing.method(
+    adapter.CREATE_COINBASE_CHARGE,
+    effect=Effect.MONEY,
+    log="Coinbase payment link created",
+    verify="openhuman.billing_get_current_plan",
+)
 async def create_coinbase_charge(ctx: Context, params: models.CreateChargeParams) -> RpcOutcome[models.CoinbaseCharge]:
     """Create a Coinbase payment link for a plan; it cannot be revoked, and expires by itself."""
-    return await ctx.relay(params)
+    return await ctx.relay_link(params, bought=params.plan, url="hostedUrl", link_id="gatewayTransactionId")
 
 
 @billing.method(adapter.COINBASE_CHARGE, effect=Effect.READ, log="Coinbase charge fetched")
@@ -108,7 +133,9 @@ async def get_coinbase_charge(ctx: Context, params: models.ChargeParams) -> RpcO
     return await ctx.relay(params)
 
 
-@billing.method(adapter.REDEEM_COUPON, effect=Effect.CREATE, log="coupon redeemed")
+@billing.method(
+    adapter.REDEEM_COUPON, effect=Effect.CREATE, log="coupon redeemed", verify="openhuman.billing_get_coupons"
+)
 async def redeem_coupon(ctx: Context, params: models.CouponParams) -> RpcOutcome[models.CouponRedemption]:
     """Redeem a coupon for credit."""
     return await ctx.relay(params)
@@ -118,3 +145,27 @@ async def redeem_coupon(ctx: Context, params: models.CouponParams) -> RpcOutcome
 async def get_coupons(ctx: Context, params: NoParams) -> RpcOutcome[list[models.Coupon]]:
     """List the coupons that this user redeemed."""
     return await ctx.relay(params)
+
+
+@billing.method(effect=Effect.READ, needs_credential=True, log="payment links listed")
+async def list_payment_links(ctx: Context, params: models.PageParams) -> RpcOutcome[list[models.PaymentLink]]:
+    """List the payment links that were made through this home and account, newest first."""
+    return ctx.outcome(await ctx.records.links(params.limit, params.offset))
+
+
+@billing.method(adapter.COINBASE_CHARGE, effect=Effect.READ, log="payment followed", waits=True)
+async def wait_for_payment(ctx: Context, params: models.WaitParams) -> RpcOutcome[models.ChargeStatus]:
+    """Follow a Coinbase charge until it is paid or over, or the time is up; its last state is the result."""
+    deadline = anyio.current_time() + params.timeout_seconds
+    pause, last = adapter.FIRST_LOOK_SECONDS, None
+    while True:
+        charge = await ctx.send(adapter.COINBASE_CHARGE, {"gatewayTransactionId": params.gateway_transaction_id})
+        status = adapter.status_of(read_json(charge))
+        if status is not None and status != last:
+            last = status
+            ctx.progress({"status": status})
+            await ctx.records.note_status(params.gateway_transaction_id, status)
+        if status in adapter.FINAL_STATUSES or anyio.current_time() + pause > deadline:
+            return ctx.outcome(charge)
+        await anyio.sleep(pause)
+        pause = min(pause * adapter.LOOK_FACTOR, adapter.LONGEST_LOOK_SECONDS)

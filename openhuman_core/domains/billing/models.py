@@ -72,6 +72,16 @@ class ChargeParams(Params):
     sync: bool = Field(default=False, description="Whether to ask Coinbase first.")
 
 
+class PageParams(Params):
+    limit: Count = Field(20, description="How many to give.")
+    offset: Count = Field(0, description="How many of the newest to pass over.")
+
+
+class WaitParams(Params):
+    gateway_transaction_id: Segment = Field(description="Id of the charge.")
+    timeout_seconds: Count = Field(600, description="How long to follow it, in seconds.")
+
+
 class CouponParams(Params):
     code: Text = Field(description="Code of the coupon.")
 
@@ -129,6 +139,18 @@ class TopUp(TypedDict):
     gatewayTransactionId: str
     amountUsd: float
     gateway: str
+
+
+class PaymentLink(TypedDict):
+    method: str
+    bought: str
+    url: str
+    ids: dict[str, str]
+    amountUsd: NotRequired[float]
+    createdAt: str
+    expiresAt: NotRequired[str]
+    status: NotRequired[str]
+    idempotencyKey: NotRequired[str]
 
 
 class Balance(TypedDict):

@@ -30,7 +30,9 @@ async def get_team(ctx: Context, params: models.TeamParams) -> RpcOutcome[models
     return await ctx.relay(params)
 
 
-@team.method(adapter.CREATE_TEAM, effect=Effect.CREATE, log="team created via backend")
+@team.method(
+    adapter.CREATE_TEAM, effect=Effect.CREATE, log="team created via backend", verify="openhuman.team_list_teams"
+)
 async def create_team(ctx: Context, params: models.NameParams) -> RpcOutcome[models.Team]:
     """Create a team."""
     return await ctx.relay(params)
@@ -54,13 +56,19 @@ async def switch_team(ctx: Context, params: models.TeamParams) -> RpcOutcome[mod
     return await ctx.relay(params)
 
 
-@team.method(adapter.LEAVE_TEAM, effect=Effect.CREATE, destructive=True, log="team left via backend")
+@team.method(
+    adapter.LEAVE_TEAM,
+    effect=Effect.CREATE,
+    destructive=True,
+    log="team left via backend",
+    verify="openhuman.team_list_teams",
+)
 async def leave_team(ctx: Context, params: models.TeamParams) -> RpcOutcome[models.Anything]:
     """Leave a team."""
     return await ctx.relay(params)
 
 
-@team.method(adapter.JOIN_TEAM, effect=Effect.CREATE, log="team joined via backend")
+@team.method(adapter.JOIN_TEAM, effect=Effect.CREATE, log="team joined via backend", verify="openhuman.team_list_teams")
 async def join_team(ctx: Context, params: models.CodeParams) -> RpcOutcome[models.Anything]:
     """Join a team with the code of an invite."""
     return await ctx.relay(params)
@@ -86,13 +94,23 @@ async def change_member_role(ctx: Context, params: models.RoleParams) -> RpcOutc
     return await ctx.relay(params)
 
 
-@team.method(adapter.CREATE_INVITE, effect=Effect.CREATE, log="team invite created via backend")
+@team.method(
+    adapter.CREATE_INVITE,
+    effect=Effect.CREATE,
+    log="team invite created via backend",
+    verify="openhuman.team_list_invites",
+)
 async def create_invite(ctx: Context, params: models.CreateInviteParams) -> RpcOutcome[models.Invite]:
     """Create an invite whose code can be passed on."""
     return await ctx.relay(params)
 
 
-@team.method(adapter.SEND_EMAIL_INVITE, effect=Effect.CREATE, log="team invite sent via backend")
+@team.method(
+    adapter.SEND_EMAIL_INVITE,
+    effect=Effect.CREATE,
+    log="team invite sent via backend",
+    verify="openhuman.team_list_invites",
+)
 async def send_email_invite(ctx: Context, params: models.EmailInviteParams) -> RpcOutcome[models.Anything]:
     """Send an invite by e-mail."""
     return await ctx.relay(params)
@@ -116,10 +134,15 @@ async def get_billing_plan(ctx: Context, params: models.TeamParams) -> RpcOutcom
     return await ctx.relay(params)
 
 
-@team.method(adapter.PURCHASE_PLAN, effect=Effect.MONEY, log="team plan purchase session created")
+@team.method(
+    adapter.PURCHASE_PLAN,
+    effect=Effect.MONEY,
+    log="team plan purchase session created",
+    verify="openhuman.team_get_billing_plan",
+)
 async def purchase_plan(ctx: Context, params: models.PurchaseParams) -> RpcOutcome[models.PurchaseSession]:
     """Start the purchase of a plan for a team and give its checkout page."""
-    return await ctx.relay(params)
+    return await ctx.relay_link(params, bought=params.plan, url="checkoutUrl", link_id="sessionId")
 
 
 @team.method(adapter.CREATE_BILLING_PORTAL, effect=Effect.CREATE, log="team billing portal session created")

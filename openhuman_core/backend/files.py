@@ -1,0 +1,33 @@
+"""Files that nobody else may read: directories 0700, files 0600, replaced whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def make_private_directory(directory: Path) -> None:
+    """Make a directory, and those above it that are missing, for this user alone; raises `OSError`."""
+    for path in (*reversed(directory.parents), directory):
+        if not path.exists():
+            path.mkdir(mode=0o700, exist_ok=True)
+
+
+def write_private(path: Path, data: bytes, *, replace: bool) -> None:
+    """Write a file durably; an existing one is replaced, or wins where `replace` is false. Raises `OSError`."""
+    make_private_directory(path.parent)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # made 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            Path(name).replace(path)
+        else:
+            os.link(name, path)
+    except FileExistsError:
+        pass  # where several processes make a file at once, one wins and all use its
+    finally:
+        Path(name).unlink(missing_ok=True)

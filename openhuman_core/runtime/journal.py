@@ -1,0 +1,279 @@
+"""What was done under which idempotency key, and which payment links were made: one SQLite file in the home.
+
+A call with a key costs two durable writes: one before its request leaves, one with its outcome. Outcomes and links
+are sealed; accounts, params and link ids stand here only as digests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from openhuman_core.backend.files import make_private_directory
+from openhuman_core.backend.times import rfc3339
+from openhuman_core.backend.vault import Vault
+from openhuman_core.errors import Configuration, IdempotencyConflict, InvalidParams, JournalUnavailable
+
+State = Literal["pending", "done", "unknown", "free"]
+
+VERSION = 1
+KEPT_SECONDS = 30 * 24 * 3600
+BUSY_TIMEOUT_SECONDS = 5.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS calls (
+    scope TEXT NOT NULL, key TEXT NOT NULL, method TEXT NOT NULL, params TEXT NOT NULL, state TEXT NOT NULL,
+    owner TEXT NOT NULL, outcome BLOB, note TEXT, created REAL NOT NULL, updated REAL NOT NULL,
+    attempts INTEGER NOT NULL, PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS calls_by_age ON calls (updated);
+CREATE TABLE IF NOT EXISTS links (
+    number INTEGER PRIMARY KEY, scope TEXT NOT NULL, link TEXT NOT NULL, status TEXT, record BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS links_by_id ON links (scope, link);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An idempotency key in use: of an account at a base URL (`scope`), for one method with these params (a digest)."""
+
+    scope: str
+    name: str
+    method: str
+    params: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What stands under a key: `claimed` says that it is this process's to use now."""
+
+    state: State
+    claimed: bool = False
+    outcome: bytes | None = None
+    note: str | None = None
+
+
+class Journal:
+    """The records of one home; any number of processes may use it at once.
+
+    Every method blocks, and raises `JournalUnavailable` when the file cannot be read or written.
+    """
+
+    def __init__(self, directory: Path, vault: Vault) -> None:
+        self._directory = directory
+        self._vault = vault
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._presence: FileLock | None = None
+        self._owner = ""
+
+    def digest(self, data: bytes) -> str:
+        """Give the digest under which data stands here."""
+        with self._available():
+            return self._vault.fingerprint(data)
+
+    def claim(self, key: Key, *, resend_unknown: bool) -> Found:
+        """Take a key for a call that is about to be made, durably; or tell what stands under it.
+
+        `resend_unknown` takes it even where an earlier call may have acted. Raises `IdempotencyConflict` where it was
+        used for something else.
+        """
+        with self._transaction() as database:
+            now = time.time()
+            database.execute("DELETE FROM calls WHERE updated < ?", (now - KEPT_SECONDS,))
+            row = database.execute(
+                "SELECT state, method, params, owner, outcome, note FROM calls WHERE scope = ? AND key = ?",
+                (key.scope, key.name),
+            ).fetchone()
+            if row is None or row[0] == "free":
+                self._take(database, key, now)
+                return Found("pending", claimed=True)
+            state, method, params, owner, outcome, note = row
+            if (method, params) != (key.method, key.params):
+                how = f"other params of {method}" if method == key.method else method
+                raise IdempotencyConflict(f"the idempotency key was used before, for {how}")
+            if state == "pending" and (owner == self._owner or not self._is_present(owner)):
+                state = "unknown"
+                self._set(database, key, "unknown", None, None)
+            if state == "unknown" and resend_unknown:
+                self._take(database, key, now)
+                return Found("pending", claimed=True)
+            return Found(state, outcome=self._vault.unseal(outcome) if outcome else None, note=note)
+
+    def settle(self, key: Key, state: State, outcome: bytes | None = None, note: str | None = None) -> None:
+        """Say what became of the call that took the key, durably."""
+        with self._transaction() as database:
+            self._set(database, key, state, None if outcome is None else self._vault.seal(outcome), note)
+
+    def entries(self, scope: str, limit: int, offset: int, state: str | None) -> list[dict[str, Any]]:
+        """List keys, newest first."""
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT key, method, state, created, updated, attempts FROM calls WHERE scope = ? AND ? IN (state, '')"
+                " ORDER BY created DESC, key LIMIT ? OFFSET ?",
+                (scope, state or "", limit, offset),
+            ).fetchall()
+        return [_entry(row) for row in rows]
+
+    def resolve(self, scope: str, name: str, *, done: bool) -> dict[str, Any]:
+        """Settle a key by hand and give its entry; raises `InvalidParams` where its outcome is not unknown."""
+        with self._transaction() as database:
+            columns = "key, method, state, created, updated, attempts"
+            query = f"SELECT {columns}, params, owner FROM calls WHERE scope = ? AND key = ?"  # noqa: S608 - constants
+            row = database.execute(query, (scope, name)).fetchone()
+            if row is None:
+                raise InvalidParams("idempotencyKey is not in the journal")
+            gone = row[2] == "pending" and (row[7] == self._owner or not self._is_present(row[7]))
+            if row[2] != "unknown" and not gone:
+                raise InvalidParams(f"idempotencyKey is not unknown but {row[2]}")
+            key = Key(scope, name, row[1], row[6])
+            self._set(database, key, "done" if done else "free", None, "settled" if done else None)
+            return _entry(database.execute(query, (scope, name)).fetchone()[:6])
+
+    def remember_link(self, scope: str, link_id: str, status: str | None, record: dict[str, Any]) -> None:
+        """Add a payment link to the list."""
+        sealed = self._vault.seal(json.dumps(record).encode())
+        with self._transaction() as database:
+            database.execute(
+                "INSERT INTO links (scope, link, status, record) VALUES (?, ?, ?, ?)",
+                (scope, self._vault.fingerprint(link_id.encode()), status, sealed),
+            )
+
+    def note_status(self, scope: str, link_id: str, status: str) -> None:
+        """Keep what was learned of a link's payment."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE links SET status = ? WHERE scope = ? AND link = ?",
+                (status, scope, self._vault.fingerprint(link_id.encode())),
+            )
+
+    def links(self, scope: str, limit: int, offset: int) -> list[dict[str, Any]]:
+        """List payment links, newest first."""
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT status, record FROM links WHERE scope = ? ORDER BY number DESC LIMIT ? OFFSET ?",
+                (scope, limit, offset),
+            ).fetchall()
+            records = [(status, json.loads(self._vault.unseal(record))) for status, record in rows]
+        return [{**record, **({"status": status} if status else {})} for status, record in records]
+
+    def close(self) -> None:
+        """Close the file, and stop being its user."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            if self._presence is not None:
+                self._presence.release()
+                Path(self._presence.lock_file).unlink(missing_ok=True)
+                self._presence = None
+
+    def _take(self, database: sqlite3.Connection, key: Key, now: float) -> None:
+        database.execute(
+            "INSERT INTO calls VALUES (?, ?, ?, ?, 'pending', ?, NULL, NULL, ?, ?, 1) ON CONFLICT DO UPDATE SET"
+            " method = excluded.method, params = excluded.params, state = 'pending', owner = excluded.owner,"
+            " outcome = NULL, note = NULL, updated = excluded.updated, attempts = attempts + 1",
+            (key.scope, key.name, key.method, key.params, self._present(), now, now),
+        )
+
+    def _set(
+        self, database: sqlite3.Connection, key: Key, state: State, outcome: bytes | None, note: str | None
+    ) -> None:
+        database.execute(
+            "UPDATE calls SET state = ?, outcome = ?, note = ?, updated = ? WHERE scope = ? AND key = ?",
+            (state, outcome, note, time.time(), key.scope, key.name),
+        )
+
+    def _present(self) -> str:
+        """Give the name under which this process can be found alive: it holds a lock that dies with it."""
+        if self._presence is None:
+            self._owner = secrets.token_hex(8)
+            path = self._presence_of(self._owner)
+            make_private_directory(path.parent)
+            presence = FileLock(path, mode=0o600, thread_local=False)
+            presence.acquire(timeout=0)
+            self._presence = presence
+        return self._owner
+
+    def _is_present(self, owner: str) -> bool:
+        path = self._presence_of(owner)
+        if not path.exists():
+            return False
+        try:
+            with FileLock(path, mode=0o600, thread_local=False).acquire(timeout=0):
+                path.unlink(missing_ok=True)
+        except Timeout:
+            return True
+        return False
+
+    def _presence_of(self, owner: str) -> Path:
+        return self._directory / "running" / owner
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Keep all that is done inside, durably, or nothing of it."""
+        with self._lock, self._available():
+            database = self._connection or self._open()
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+            database.execute("COMMIT")
+
+    @contextmanager
+    def _available(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError, Configuration) as problem:
+            cause = problem.message if isinstance(problem, Configuration) else "it cannot be read and written"
+            raise JournalUnavailable(f"the journal in {self._directory} is not to be used: {cause}") from problem
+
+    def _open(self) -> sqlite3.Connection:
+        path = self._directory / "journal.db"
+        make_private_directory(self._directory)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        database = sqlite3.connect(path, BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            _prepare(database)
+        except BaseException:
+            database.close()
+            raise
+        self._connection = database
+        return database
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise Configuration("it is of a newer version of this program")
+    if version < VERSION:
+        database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
+def _entry(row: tuple[Any, ...]) -> dict[str, Any]:
+    key, method, state, created, updated, attempts = row
+    return {
+        "idempotencyKey": key,
+        "method": method,
+        "state": state,
+        "createdAt": rfc3339(created),
+        "updatedAt": rfc3339(updated),
+        "attempts": attempts,
+    }

@@ -1,0 +1,60 @@
+"""Start-up imports only what answering needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import PATIENCE_SECONDS, environment, request
+
+# What costs tens of milliseconds to import, and what the first call of a domain loads.
+COSTLY = {"aiohttp", "click", "httpx", "pydantic", "rich", "starlette", "uvicorn", "openhuman_core.domains"}
+NETWORK = {"aiohttp", "httpx"}
+
+PING = request(1, "core.ping")
+BAD_PARAMS = request(1, "openhuman.billing_top_up", {"amountUsd": "5"})
+UNKNOWN_METHOD = request(1, "no_such_method")
+
+
+def loaded(home: Path, *words: str, stdin: bytes = b"") -> set[str]:
+    """Run a command to its end, and give the modules that it imported, with their packages."""
+    home.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "openhuman_core", *words],
+        input=stdin,
+        capture_output=True,
+        env=environment(home),
+        cwd=home,
+        timeout=PATIENCE_SECONDS,
+        check=True,
+    )
+    names = {line.rpartition("|")[2].strip() for line in done.stderr.decode().splitlines() if "import time:" in line}
+    assert "openhuman_core" in names
+    return {name.rsplit(".", depth)[0] for name in names for depth in range(name.count(".") + 1)}
+
+
+@pytest.mark.parametrize(
+    ("message", "unneeded"),
+    [
+        pytest.param(PING, COSTLY, id="core.ping"),
+        pytest.param(request(1, "core.version"), COSTLY, id="core.version"),
+        pytest.param(request(1, "core.health"), COSTLY, id="core.health"),
+        pytest.param(UNKNOWN_METHOD, NETWORK, id="an unknown method"),
+        pytest.param(BAD_PARAMS, NETWORK, id="a refusal of params"),
+    ],
+)
+def test_the_daemon_imports_no_more_than_an_answer_needs(home: Path, message: object, unneeded: set[str]) -> None:
+    """Every start of the desktop waits for it."""
+    assert loaded(home, "serve", stdin=json.dumps(message).encode()) & unneeded == set()
+
+
+@pytest.mark.parametrize(
+    "words", [["--version"], ["--help"], ["methods"], ["serve", "--help"], ["call", "--help"]], ids=" ".join
+)
+def test_the_command_line_imports_no_http_library_to_describe_itself(home: Path, words: list[str]) -> None:
+    """A shell's completion and a reader of help wait for it."""
+    assert loaded(home, *words) & {*NETWORK, "starlette", "uvicorn"} == set()

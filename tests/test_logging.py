@@ -1,0 +1,205 @@
+"""What the program says on stderr, and what it never says."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging as standard
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openhuman_core.runtime import logging
+from tests.conftest import StartDaemon
+from tests.support.daemon import request, run
+from tests.support.recorder import Recorder, answer
+
+CANARY = "secret-canary"
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJl"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)")
+
+# Third-party code, made to fail as it never does.
+BROKEN_HTTP_LIBRARY = f"""
+import aiohttp
+async def request(self, *words, **options):
+    raise RuntimeError("{CANARY}", options)
+aiohttp.ClientSession.request = request
+"""
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """Give what this process logs, and put its logging back as it was."""
+    root, ours = standard.getLogger(), logging.log
+    handlers, levels, shown = root.handlers[:], (root.level, ours.level), warnings.showwarning
+    found = io.StringIO()
+    logging.configure("debug", found)
+    yield found
+    standard.captureWarnings(capture=False)
+    warnings.showwarning = shown
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    """Read a log, each line of which must be a JSON object with a time and a level."""
+    found = [json.loads(line) for line in text.splitlines()]
+    for record in found:
+        assert TIME.fullmatch(record.pop("time"))
+    return found
+
+
+def test_the_log_is_one_json_line_for_each_call_and_for_start_and_end(start: StartDaemon, backend: Recorder) -> None:
+    """Each tells what was called, how it ended, how long it took, and how to find it again."""
+    backend.script = [answer(404, {"success": False, "error": "no such team"})]
+    daemon = start(BACKEND_URL=backend.url, OPENHUMAN_TOKEN="test-token")
+    daemon.error("openhuman.team_get_team", {"teamId": CANARY})
+    daemon.result("openhuman.billing_top_up", {"amountUsd": 5})
+    daemon.result("openhuman.auth_get_state")
+    daemon.error("openhuman.billing_top_up", {"amountUsd": 0})
+    assert daemon.end() == 0
+    started, *calls, ended = records(daemon.log())
+    milliseconds = [call.pop("ms") for call in calls]
+    correlation_ids = {call.pop("correlationId") for call in calls}
+    assert (started["message"], started["level"]) == ("started", "INFO")
+    assert ended == {"level": "INFO", "message": "ended", "exitCode": 0}
+    top_up = {"method": "openhuman.billing_top_up", "route": "POST /payments/credits/top-up"}
+    assert calls == [
+        {"level": "INFO", "message": "call", **fields}
+        for fields in (
+            {"method": "openhuman.team_get_team", "route": "GET /teams/{teamId}", "outcome": "not_found"},
+            {**top_up, "outcome": "ok"},
+            {"method": "openhuman.auth_get_state", "route": None, "outcome": "ok"},
+            {**top_up, "outcome": "invalid_params"},
+        )
+    ]
+    assert all(0 <= time < 60_000 for time in milliseconds)
+    assert len(correlation_ids) == 4
+    assert CANARY not in daemon.log()
+
+
+@pytest.mark.parametrize("level", ["error", "warning"])
+def test_a_higher_level_silences_them(home: Path, level: str) -> None:
+    """Then a healthy daemon says nothing."""
+    calls = json.dumps([request(1, "openhuman.auth_get_state"), request(2, "no_such_method")]).encode()
+    done = run(home, "serve", "--log-level", level, stdin=calls)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("method", ["openhuman.billing_get_balance", "openhuman.billing_top_up"])
+def test_a_bug_is_found_by_its_correlation_id_and_tells_nothing_else(
+    start: StartDaemon, home: Path, tmp_path: Path, method: str
+) -> None:
+    """The caller learns that it was a bug of ours, the log where; neither holds what the exception said."""
+    (tmp_path / "sitecustomize.py").write_text(BROKEN_HTTP_LIBRARY)
+    environ = {"PYTHONPATH": str(tmp_path), "BACKEND_URL": "http://127.0.0.1:9", "OPENHUMAN_TOKEN": CANARY}
+    daemon = start(**environ)
+    pays = method.endswith("top_up")
+    error = daemon.error(method, {"amountUsd": 5} if pays else {})
+    correlation_id = error["data"].pop("correlationId")
+    assert error == {
+        "code": -32603,
+        "message": "internal error",
+        "data": {
+            "kind": "internal_error",
+            "retryable": False,
+            "hint": "Look up data.correlationId in the log and report it.",
+            **({"moneyMoved": "no"} if pays else {}),
+        },
+    }
+    assert daemon.result("core.health")["errors"] == {"internal_error": 1}
+    assert daemon.end() == 0
+    found = [record for record in records(daemon.log()) if record.get("correlationId") == correlation_id]
+    assert [(record["message"], record["level"]) for record in found] == [("bug", "ERROR"), ("call", "INFO")]
+    assert "builtins.RuntimeError" in found[0]["exception"]
+    assert "sitecustomize.py" in found[0]["exception"]
+    assert CANARY not in daemon.log()
+    assert not any(CANARY in path.read_text(errors="replace") for path in home.rglob("*") if path.is_file())
+
+
+SECRETS = [
+    pytest.param(f"token {JWT} end", "token [redacted] end", id="a JWT"),
+    pytest.param("token eyJhbGciOiJub25lIn0.e30. end", "token [redacted] end", id="a JWT without a signature"),
+    pytest.param("Authorization: Bearer abc.DEF-1~2+3/4==", "Authorization: Bearer [redacted]", id="a bearer value"),
+    pytest.param("authorization: bearer abc", "authorization: bearer [redacted]", id="a bearer value, lower case"),
+    pytest.param("key sk_live_51abcDEF.", "key [redacted].", id="a key of Stripe's"),
+    pytest.param("pi_3Nabcdef_secret_xyz123", "[redacted]", id="a client secret"),
+    pytest.param("seti_1Nabcdef_secret_xyz123", "[redacted]", id="a client secret of a card"),
+    pytest.param("whsec_abcdef0123", "[redacted]", id="a secret of a webhook"),
+    pytest.param("ada.lovelace+x@mail.example.com", "[redacted]", id="an e-mail address"),
+    pytest.param("GET https://h/p?token=x&y=1", "GET https://h/p?[redacted]", id="a query string"),
+    pytest.param("GET https://h/p?a=1#fragment", "GET https://h/p?[redacted]#fragment", id="a query and a fragment"),
+]
+
+
+@pytest.mark.parametrize(("text", "redacted"), SECRETS)
+def test_what_looks_like_a_secret_is_covered(text: str, redacted: str) -> None:
+    """Wherever it stands."""
+    assert logging.redact(text) == redacted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "credit top-up initiated",
+        "POST /payments/credits/top-up",
+        "task_manager at 12:00",
+        "openhuman_core.domains.billing",
+        "pip_install",
+        "why? because",
+        "the bearer",
+        "3dd397d771e6ac4e",
+    ],
+)
+def test_what_does_not_stays(text: str) -> None:
+    """A log that covers everything says nothing."""
+    assert logging.redact(text) == text
+
+
+@pytest.mark.parametrize(("text", "redacted"), SECRETS)
+@pytest.mark.parametrize(
+    ("before", "after"), [('say "', '" twice'), ("line\n", "\nline"), ("tab\t", "\ttab"), ("ö ", " ö"), ("\\", "\\")]
+)
+def test_a_secret_is_covered_and_the_line_stays_json(
+    stream: io.StringIO, text: str, redacted: str, before: str, after: str
+) -> None:
+    """Whatever stands around it, and in whichever field."""
+    secret = next(part for part in re.split(r"[ ?]|(?<=\w)[.]$", text) if part not in redacted)
+    logging.log.error(f"{before}{text}{after}", extra={"field": [f"{before}{text}{after}"]})
+    assert secret not in stream.getvalue()
+    record = json.loads(stream.getvalue())
+    assert record["message"].startswith(before)
+    assert record["field"] == [record["message"]]
+
+
+def test_an_exception_is_told_without_what_it_says(stream: io.StringIO) -> None:
+    """Nor what its cause says."""
+    problem = KeyError(CANARY)
+    problem.__cause__ = ValueError(CANARY)
+    logging.log.error("bug", exc_info=problem)
+    (record,) = records(stream.getvalue())
+    told = record.pop("exception").splitlines()
+    assert record == {"level": "ERROR", "message": "bug"}
+    assert [line for line in told if not line.startswith("  ")] == ["builtins.KeyError", "builtins.ValueError"]
+    assert CANARY not in stream.getvalue()
+
+
+def test_warnings_and_what_other_libraries_log_come_out_as_json(stream: io.StringIO) -> None:
+    """What is below a warning does not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        standard.captureWarnings(capture=False)
+        standard.captureWarnings(capture=True)
+        warnings.warn(f"look at {JWT}", UserWarning, stacklevel=1)
+    other = standard.getLogger("a.library")
+    other.warning("%s is off", "something")
+    other.info("nothing of interest")
+    warning, record = records(stream.getvalue())
+    assert warning["level"] == "WARNING"
+    assert "UserWarning: look at [redacted]" in warning["message"]
+    assert record == {"level": "WARNING", "message": "something is off"}
