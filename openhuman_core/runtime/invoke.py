@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +102,7 @@ class Invoker:
             if method.route:
                 _ = backend.base_url  # step 8: told before anything that a method does of its own
             key = getattr(options, "idempotency_key", None)
+            timeout = options.timeout_ms / 1000 if options.timeout_ms else None
             account = credential.account() if credential else ""
             records = AccountRecords(self._open_records, account, self._settings.base_url)
             context = Context(
@@ -111,20 +112,18 @@ class Invoker:
                 sending=invocation.sending,
                 records=records,
                 progress=invocation.progress,
-                timeout_seconds=options.timeout_ms / 1000 if options.timeout_ms else None,
+                timeout_seconds=timeout,
                 idempotency_key=key,
             )
-            make = partial(self._make, context, records, invocation)
             if key is None:
-                return await make()
-            timeout = context.timeout_seconds or self._settings.timeout_seconds
+                return await self._make(context, records, invocation)
             return await records.once(
                 key,
                 method=method,
                 params=invocation.params.wire(),
                 sending=invocation.sending,
-                timeout_seconds=timeout,
-                make=make,
+                timeout_seconds=timeout or self._settings.timeout_seconds,
+                make=lambda left: self._make(replace(context, timeout_seconds=left), records, invocation),
             )
         except CoreError as failure:
             told(failure, method)

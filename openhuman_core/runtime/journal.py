@@ -27,7 +27,7 @@ from openhuman_core.errors import Configuration, IdempotencyConflict, InvalidPar
 
 State = Literal["pending", "done", "unknown", "free"]
 
-VERSION = 1
+VERSION = 2
 KEPT_SECONDS = 30 * 24 * 3600
 BUSY_TIMEOUT_SECONDS = 5.0
 
@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS links (
     number INTEGER PRIMARY KEY, scope TEXT NOT NULL, link TEXT NOT NULL, status TEXT, record BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS links_by_id ON links (scope, link);
+CREATE TABLE IF NOT EXISTS vault (fingerprint TEXT NOT NULL);
 """
 
 
@@ -203,8 +204,11 @@ class Journal:
             path = self._presence_of(self._owner)
             make_private_directory(path.parent)
             presence = FileLock(path, mode=0o600, thread_local=False)
-            presence.acquire(timeout=0)
+            presence.acquire(timeout=BUSY_TIMEOUT_SECONDS)  # one that sweeps may hold it for a moment
             self._presence = presence
+            for left in path.parent.iterdir():  # by processes that were killed
+                if left != path:
+                    self._is_present(left.name)
         return self._owner
 
     def _is_present(self, owner: str) -> bool:
@@ -229,11 +233,11 @@ class Journal:
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
+                database.execute("COMMIT")
             except BaseException:
                 if database.in_transaction:
                     database.execute("ROLLBACK")
                 raise
-            database.execute("COMMIT")
 
     @contextmanager
     def _available(self) -> Iterator[None]:
@@ -250,11 +254,19 @@ class Journal:
         database = sqlite3.connect(path, BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             _prepare(database)
+            self._check_vault(database)
         except BaseException:
             database.close()
             raise
         self._connection = database
         return database
+
+    def _check_vault(self, database: sqlite3.Connection) -> None:
+        """Refuse another key than the one that the digests here were made with: under it each key would seem unused."""
+        fingerprint = self._vault.fingerprint(b"journal")
+        database.execute("INSERT INTO vault SELECT ? WHERE NOT EXISTS (SELECT * FROM vault)", (fingerprint,))
+        if database.execute("SELECT fingerprint FROM vault").fetchone() != (fingerprint,):
+            raise Configuration(f"it was written with another key than {self._vault.path}")
 
 
 def _prepare(database: sqlite3.Connection) -> None:

@@ -102,19 +102,22 @@ class AccountRecords:
         params: Mapping[str, Any],
         sending: Sending,
         timeout_seconds: float,
-        make: Callable[[], Awaitable[RpcOutcome[Any]]],
+        make: Callable[[float], Awaitable[RpcOutcome[Any]]],
     ) -> RpcOutcome[Any]:
         """Make the call if its key is free; otherwise give what became of the call that used it.
 
-        Params count as they are after trimming and defaults. Raises `IdempotencyConflict`, `OutcomeUnknown` where an
-        earlier call may have acted, `BackendTimeout` where one is under way for longer than `timeout_seconds`,
-        `JournalUnavailable`, and whatever `make` raises.
+        `make` takes the seconds that are left. Params count as they are after trimming and defaults.
+
+        Raises `IdempotencyConflict`; `OutcomeUnknown` where an earlier call may have acted, and where one that may
+        act is under way for longer than `timeout_seconds`, `BackendTimeout` for another one; `JournalUnavailable`;
+        and whatever `make` raises.
         """
         from openhuman_core.runtime.journal import Key  # noqa: PLC0415 - see above
 
         text = json.dumps(params, sort_keys=True).encode()
         key = Key(await self._scope(), name, method.name, await _in_thread(partial(self._journal.digest, text)))
         flights, place = self._open_records().flights, (key.scope, key.name)
+        deadline = anyio.current_time() + timeout_seconds
         try:
             with anyio.fail_after(timeout_seconds):
                 while (flight := flights.get(place)) and flight.key == key:
@@ -124,11 +127,11 @@ class AccountRecords:
                     if flight.failure is not None:
                         raise copy.copy(flight.failure)
         except TimeoutError as problem:
-            raise BackendTimeout("a call with this idempotency key is still under way") from problem
+            raise _under_way(method) from problem
         mine = _Flight(key)
         flights.setdefault(place, mine)
         try:
-            mine.outcome = await self._lead(key, method, sending, timeout_seconds, make)
+            mine.outcome = await self._lead(key, method, sending, deadline, make)
         except CoreError as failure:
             mine.failure = failure
             raise
@@ -152,10 +155,10 @@ class AccountRecords:
         key: Key,
         method: Method,
         sending: Sending,
-        timeout_seconds: float,
-        make: Callable[[], Awaitable[RpcOutcome[Any]]],
+        deadline: float,
+        make: Callable[[float], Awaitable[RpcOutcome[Any]]],
     ) -> RpcOutcome[Any]:
-        found = await self._claim(key, method, timeout_seconds)
+        found = await self._claim(key, method, deadline)
         if found.state == "done":
             return _replay(found)
         if not found.claimed:
@@ -163,7 +166,7 @@ class AccountRecords:
                 "the outcome of an earlier call with this idempotency key is unknown", hint=settling_hint(method)
             )
         try:
-            outcome = await make()
+            outcome = await make(deadline - anyio.current_time())
         except BaseException as problem:
             if isinstance(problem, OutcomeUnknown):
                 problem.facts["hint"] = settling_hint(method)
@@ -175,17 +178,16 @@ class AccountRecords:
             await self._settle(key, "done", encode([*outcome.logs]) + b"\n" + encode(outcome.value))
         return outcome
 
-    async def _claim(self, key: Key, method: Method, timeout_seconds: float) -> Found:
+    async def _claim(self, key: Key, method: Method, deadline: float) -> Found:
         """Take the key, waiting for as long as another process that is alive has it."""
         resend = method.effect.repeatable or self._open_records().honours_keys
         look = FIRST_LOOK_SECONDS
-        deadline = anyio.current_time() + timeout_seconds
         while True:
             found = await _in_thread(partial(self._journal.claim, key, resend_unknown=resend))
             if found.claimed or found.state != "pending":
                 return found
             if anyio.current_time() + look > deadline:
-                raise BackendTimeout("a call with this idempotency key is still under way in another process")
+                raise _under_way(method)
             await anyio.sleep(look)
             look = min(look * 2, LONGEST_LOOK_SECONDS)
 
@@ -194,6 +196,12 @@ class AccountRecords:
             await _in_thread(partial(self._journal.settle, key, state, outcome, note))
         except JournalUnavailable as problem:  # the call is over: its caller is told of it, not of this
             log.error("journal not written", exc_info=problem)
+
+
+def _under_way(method: Method) -> CoreError:
+    """Say that the time is up while another call has the key; what that one does is not known yet."""
+    late = BackendTimeout if method.effect.repeatable else OutcomeUnknown
+    return late("a call with this idempotency key is still under way", hint="Ask again with the same key.")
 
 
 def settling_hint(method: Method) -> str:

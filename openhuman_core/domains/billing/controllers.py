@@ -156,7 +156,10 @@ async def list_payment_links(ctx: Context, params: models.PageParams) -> RpcOutc
 @billing.method(adapter.COINBASE_CHARGE, effect=Effect.READ, log="payment followed", waits=True)
 async def wait_for_payment(ctx: Context, params: models.WaitParams) -> RpcOutcome[models.ChargeStatus]:
     """Follow a Coinbase charge until it is paid or over, or the time is up; its last state is the result."""
-    deadline = anyio.current_time() + params.timeout_seconds
+    patience = (
+        params.timeout_seconds if ctx.timeout_seconds is None else min(params.timeout_seconds, ctx.timeout_seconds)
+    )
+    deadline = anyio.current_time() + patience
     pause, last = adapter.FIRST_LOOK_SECONDS, None
     while True:
         charge = await ctx.send(adapter.COINBASE_CHARGE, {"gatewayTransactionId": params.gateway_transaction_id})
