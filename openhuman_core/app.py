@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from openhuman_core import settings as configuration
-from openhuman_core.errors import CoreError
 from openhuman_core.registry.method import Namespace
 from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime import logging
 from openhuman_core.runtime.builtins import BUILTINS, Program, Vitals, call_builtin
+from openhuman_core.runtime.discovery import Discovery
 from openhuman_core.runtime.invoke import Invoker, Record
 from openhuman_core.settings import Settings, UsageError
 
@@ -24,9 +25,11 @@ if TYPE_CHECKING:  # costly to import; loaded when the first call needs them
 
     from openhuman_core.backend.client import Backend
     from openhuman_core.runtime.records import Records
-    from openhuman_core.runtime.stdio import Wire
+    from openhuman_core.runtime.streams import Streams
 
-FAILED, USAGE = 1, 2
+USAGE = 2
+# While a thread imports what the first calls need, the session has its turn this often; Python's 5 ms would be felt.
+SWITCH_SECONDS = 0.0005
 
 # A namespace is imported when one of its methods is first asked for.
 NAMESPACES: Mapping[str, str] = {
@@ -72,14 +75,16 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.registry = registry(sandbox=settings.sandbox)
+        self.discovery = Discovery(self.registry, BUILTINS)
         self.invoker = Invoker(self.registry, settings, self._open, self._open_records)
         self._backend: Backend | None = None
         self._records: Records | None = None
+        self._opening_records = threading.Lock()  # the journal's work is done in threads
 
     async def call(self, method: str, params: Any) -> Any:
         """Make one call in this process and give what the wire would show as its result; raises `CoreError`."""
         if method in BUILTINS:
-            return call_builtin(method, params, Program(self.registry, self.settings, Vitals(), lambda: None))
+            return call_builtin(method, params, Program(self.discovery, self.settings, Vitals(), lambda: None))
         outcome = await self.invoker.run(self.invoker.prepare(method, params, Record()))
         return outcome.on_the_wire()
 
@@ -101,45 +106,49 @@ class App:
         return self._backend
 
     def _open_records(self) -> Records:
-        if self._records is None:
-            from openhuman_core.backend.vault import Vault  # noqa: PLC0415 - see above
-            from openhuman_core.runtime.journal import Journal  # noqa: PLC0415 - see above
-            from openhuman_core.runtime.records import Records  # noqa: PLC0415 - see above
+        with self._opening_records:
+            return self._records or self._new_records()
 
-            core = self.settings.core
-            honours_keys = self.settings.sandbox or self.settings.idempotency_honoured
-            self._records = Records(Journal(core, Vault(core)), honours_keys=honours_keys)
+    def _new_records(self) -> Records:
+        from openhuman_core.backend.vault import Vault  # noqa: PLC0415 - see above
+        from openhuman_core.runtime.journal import Journal  # noqa: PLC0415 - see above
+        from openhuman_core.runtime.records import Records  # noqa: PLC0415 - see above
+
+        core = self.settings.core
+        honours_keys = self.settings.sandbox or self.settings.idempotency_honoured
+        self._records = Records(Journal(core, Vault(core)), honours_keys=honours_keys)
         return self._records
 
 
-def serve(flags: list[str]) -> int:
-    """Run the daemon on this process's stdin and stdout; gives the exit code of the wire contract's section 9."""
-    from openhuman_core.runtime.stdio import Wire  # noqa: PLC0415 - the command line has no use for it
+def serve(flags: list[str], streams: Streams) -> int:
+    """Run the daemon on `streams`; gives the exit code of the wire contract's section 9.
 
+    Raises `CoreError` where it cannot start.
+    """
     try:
-        wire = Wire()  # before anything that might print
         settings = configuration.load(configuration.parse_flags(flags), os.environ)
-        logging.log.setLevel(settings.log_level.upper())
-        code = _run_session(settings, wire)
     except UsageError as problem:
         sys.stderr.write(f"openhuman-core serve: {problem}\n")
         return USAGE
-    except CoreError as problem:
-        logging.log.error(problem.message, extra=problem.data())
-        return FAILED
+    logging.log.setLevel(settings.log_level.upper())
+    code = _run_session(settings, streams)
+    streams.close()
     logging.log.info("ended", extra={"exitCode": code})
     return code
 
 
-def _run_session(settings: Settings, wire: Wire) -> int:
+def _run_session(settings: Settings, streams: Streams) -> int:
     import anyio  # noqa: PLC0415 - the command line's help has no use for it
 
     from openhuman_core.runtime.session import Session  # noqa: PLC0415 - nor for this
+    from openhuman_core.runtime.stdio import Wire  # noqa: PLC0415 - nor for this
+
+    sys.setswitchinterval(SWITCH_SECONDS)
 
     async def main() -> int:
-        app = App(settings)
+        app, wire = App(settings), Wire(streams.input, streams.output)
         try:
-            return await Session(app.registry, app.invoker, settings, wire).run()
+            return await Session(app.discovery, app.invoker, settings, wire).run()
         finally:
             with anyio.CancelScope(shield=True):
                 await app.aclose()

@@ -85,15 +85,26 @@ class InternalError(CoreError):
         super().__init__("internal error", correlationId=correlation_id)
 
 
-class ShuttingDown(CoreError):
-    """The call came after the drain began, or did not end before its deadline."""
-
-    kind, code = "shutting_down", -32801
-    hint = "Call again once the program runs again."
+class _CutShort(CoreError):
+    """The call was stopped on its way; `effect` says what became of one that writes."""
 
     def data(self) -> dict[str, Any]:
         """Add that a call which was surely not sent may be made again."""
         return {**super().data(), "retryable": self.facts.get("effect") in (None, "not_sent")}
+
+
+class Cancelled(_CutShort):
+    """The caller cancelled the call."""
+
+    kind, code = "cancelled", -32800
+    hint = "Call again if it is wanted after all."
+
+
+class ShuttingDown(_CutShort):
+    """The call came after the drain began, or did not end before its deadline."""
+
+    kind, code = "shutting_down", -32801
+    hint = "Call again once the program runs again."
 
 
 class Unauthenticated(CoreError):

@@ -96,6 +96,12 @@ class Settings:
     idempotency_honoured: bool = _setting(
         default=False, parse=_flag, help_text="The hosted API takes an Idempotency-Key once, so keys may be sent again."
     )
+    parent_pid: int | None = _setting(
+        default=None, parse=_count, help_text="Process whose end ends this one, as the end of input does not always."
+    )
+    ready: bool = _setting(
+        default=False, parse=_flag, help_text="Write one JSON line on stderr when calls can be answered."
+    )
     log_level: str = _setting(
         "info", _one_of("error", "warning", "info", "debug"), "The least important records that are logged."
     )

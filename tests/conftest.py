@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon
+from tests.support.gate import Gate
 from tests.support.recorder import Recorder
 
 StartDaemon = Callable[..., Daemon]
@@ -44,6 +45,22 @@ def backend() -> Iterator[Recorder]:
     """Give a hosted API that records what it is asked."""
     with Recorder() as recorder:
         yield recorder
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """Give a daemon that nobody is signed in at, for calls that leave nothing behind."""
+    with Daemon(tmp_path_factory.mktemp("bare")) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """Give a hosted API that answers when it is told to."""
+    gate = Gate()
+    yield gate
+    gate.server.shutdown()
+    gate.server.server_close()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from openhuman_core import settings as configuration
 from openhuman_core.errors import CoreError, InvalidParams
 from openhuman_core.protocol import messages
 from openhuman_core.runtime.builtins import BUILTINS
+from openhuman_core.runtime.streams import Streams
 
 PROGRAM = "openhuman-core"
 
@@ -104,7 +105,7 @@ def methods() -> None:
 def serve(ctx: click.Context, words: tuple[str, ...]) -> int:
     """Speak JSON-RPC 2.0 on stdin and stdout until the input ends."""
     if not {"-h", "--help"} & set(words):
-        return app.serve(list(words))
+        return app.serve(list(words), Streams())
     click.echo(f"Usage: {PROGRAM} serve [OPTIONS]\n\n  {ctx.command.help}\n\nOptions:")
     for flag, item in configuration.FLAGS.items():
         click.echo(f"  --{flag:24} {item.metadata['help']} [default: {item.default}]")

@@ -14,6 +14,9 @@ from openhuman_core.errors import CoreError, InvalidRequest, ParseError
 
 Id = str | int | float | None
 
+# The Language Server Protocol's notification that a request is no longer wanted.
+CANCEL = "$/cancelRequest"
+
 # Deeper nests serve no method; the limit keeps every later step that recurses far from the interpreter's own.
 MAX_DEPTH = 128
 
@@ -71,6 +74,13 @@ def decode(frame: bytes) -> Any:
         return _unparsed(text)
     flaw = _flaw(message, text)
     return message if flaw is None else Malformed(_id_of(message), flaw)
+
+
+def id_to_cancel(notification: Call) -> Id:
+    """Give the id that a `$/cancelRequest` names; None where it names none."""
+    params = notification.params
+    call_id = params.get("id") if isinstance(params, dict) else None
+    return call_id if _is_id(call_id) else None
 
 
 def result(call_id: Id, value: Any) -> bytes:

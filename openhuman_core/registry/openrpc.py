@@ -61,7 +61,7 @@ def document(methods: list[Method], builtins: Mapping[str, Callable[..., Any]]) 
 
 def error_kinds(method: Method) -> list[str]:
     """Name the kinds in which a call to the method can fail."""
-    kinds = [*ALWAYS, "shutting_down", "configuration"]
+    kinds = [*ALWAYS, "cancelled", "shutting_down", "configuration"]
     if method.effect is not Effect.READ:
         kinds += ["idempotency_conflict", "journal_unavailable"]
     if method.spends:

@@ -13,25 +13,29 @@ class Registry:
 
     def __init__(self, loaders: Mapping[str, Callable[[], Namespace]]) -> None:
         self._loaders = loaders
+        self._unloaded = list(loaders)
         self._methods: dict[str, Method] = {}
+
+    def is_loaded(self, name: str) -> bool:
+        """Tell whether looking a name up needs no namespace to be loaded."""
+        return name in self._methods or not any(map(name.startswith, self._unloaded))
+
+    def load(self, name: str) -> None:
+        """Load the namespaces that a method of this name may be in."""
+        for prefix in filter(name.startswith, self._unloaded):
+            self._methods.update((method.name, method) for method in self._loaders[prefix]().methods.values())
+            self._unloaded = [other for other in self._unloaded if other != prefix]
 
     def find(self, name: str) -> Method:
         """Look a method up; raises `MethodNotFound`."""
+        self.load(name)
         method = self._methods.get(name)
-        if method is None:
-            for prefix in self._loaders:
-                if name.startswith(prefix):
-                    self._load(prefix)
-            method = self._methods.get(name)
         if method is None:
             raise MethodNotFound(f"unknown method: {name} (method not found)")
         return method
 
     def all(self) -> list[Method]:
         """Give every method, in the order of declaration."""
-        return [method for prefix in self._loaders for method in self._load(prefix)]
-
-    def _load(self, prefix: str) -> list[Method]:
-        methods = list(self._loaders[prefix]().methods.values())
-        self._methods.update((method.name, method) for method in methods)
-        return methods
+        for prefix in self._loaders:
+            self.load(prefix)
+        return [method for loader in self._loaders.values() for method in loader().methods.values()]

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from openhuman_core import __version__
 from openhuman_core.errors import Configuration
-from openhuman_core.registry.registry import Registry
+from openhuman_core.runtime.discovery import Discovery
 from openhuman_core.settings import Settings
 
 
@@ -33,9 +33,9 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a built-in may see: the methods, the settings, the counts, and the way to begin the drain."""
+    """What a built-in may see: the description, the settings, the counts, and the way to begin the drain."""
 
-    registry: Registry
+    discovery: Discovery
     settings: Settings
     vitals: Vitals
     shut_down: Callable[[], None]
@@ -111,17 +111,16 @@ def shutdown(program: Program) -> Ok:
 
 def discover(program: Program) -> dict[str, Any]:
     """Give this document: every method with its params, result, errors, route, effect and auth."""
-    from openhuman_core.registry.openrpc import document  # noqa: PLC0415 - builds every model
-
-    return document(program.registry.all(), BUILTINS)
+    return program.discovery.make()  # type: ignore[return-value]  # as text
 
 
+DISCOVER = "rpc.discover"
 BUILTINS: Mapping[str, Callable[[Program], Any]] = {
     "core.ping": ping,
     "core.version": version,
     "core.health": health,
     "core.shutdown": shutdown,
-    "rpc.discover": discover,
+    DISCOVER: discover,
 }
 # Liveness checks take what their callers send and ignore it.
 ANY_PARAMS = ("core.ping", "core.version")

@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from openhuman_core.backend.route import Effect, Sending
-from openhuman_core.errors import CoreError, InternalError, OutcomeUnknown, ShuttingDown
+from openhuman_core.errors import Cancelled, CoreError, InternalError, OutcomeUnknown, ShuttingDown
 from openhuman_core.registry.context import Context
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime.logging import log
-from openhuman_core.runtime.records import AccountRecords, Records, may_have_acted
+from openhuman_core.runtime.records import AccountRecords, Records, may_have_acted, settling_hint
 from openhuman_core.runtime.spend import SpendLimit
 from openhuman_core.settings import Settings
 
 if TYPE_CHECKING:  # costly to import; the first call that needs them loads them
     from openhuman_core.backend.client import Backend
-    from openhuman_core.registry.params import Params, ReadOptions
+    from openhuman_core.registry.params import Params
+
+# What reads params; it brings pydantic.
+CHECKS = "openhuman_core.registry.params"
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """A call whose params passed every check; nothing has been sent. `progress` takes what it tells on its way."""
+    """A call whose params passed every check; nothing has been sent. `progress` takes what it tells on its way.
+
+    `deadline` is where the caller gives up, on the clock of `time.perf_counter`.
+    """
 
     method: Method
     params: Params
-    options: ReadOptions
     sending: Sending
     progress: Callable[[Any], None]
+    deadline: float | None
+    key: str | None
+
+    def seconds_left(self) -> float | None:
+        """Give the time until the caller gives up; None where it set no limit."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.perf_counter())
 
 
 @dataclass(slots=True)
@@ -73,7 +86,28 @@ class Invoker:
         self._settings = settings
         self._open_backend = open_backend
         self._open_records = open_records
+        self._backend: Backend | None = None
         self._spend_limit = SpendLimit(settings.max_spend_usd)
+
+    def can_check(self, name: str) -> bool:
+        """Tell whether a call to a method of this name can be checked without importing anything."""
+        return CHECKS in sys.modules and self._registry.is_loaded(name)
+
+    def load_checks(self, name: str) -> None:
+        """Import what checking such a call needs; it takes a while, and any thread may do it."""
+        import_module(CHECKS)
+        self._registry.load(name)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a call can be made without importing anything."""
+        return self._backend is not None
+
+    def open(self) -> Backend:
+        """Import what reaching the hosted API needs, without reaching for it; it takes a while, in any one thread."""
+        if self._backend is None:
+            self._backend = self._open_backend()
+        return self._backend
 
     def prepare(
         self, name: str, params: Any, record: Record, progress: Callable[[Any, Any], None] = lambda _token, _value: None
@@ -90,19 +124,24 @@ class Invoker:
         except CoreError as failure:
             told(failure, method)
             raise
-        token = options.progress_token
-        return Invocation(method, own, options, Sending(), partial(progress, token) if token is not None else _silence)
+        token, limit = options.progress_token, options.timeout_ms
+        return Invocation(
+            method,
+            own,
+            Sending(),
+            progress=_silence if token is None else partial(progress, token),
+            deadline=None if limit is None else record.started + limit / 1000,
+            key=getattr(options, "idempotency_key", None),
+        )
 
     async def run(self, invocation: Invocation) -> RpcOutcome[Any]:
         """Make the call; raises `CoreError`."""
-        method, options = invocation.method, invocation.options
+        method, key, timeout = invocation.method, invocation.key, invocation.seconds_left()
         try:
-            backend = self._open_backend()
+            backend = self.open()
             credential = backend.credentials.require() if method.needs_credential else None
             if method.route:
                 _ = backend.base_url  # step 8: told before anything that a method does of its own
-            key = getattr(options, "idempotency_key", None)
-            timeout = options.timeout_ms / 1000 if options.timeout_ms else None
             account = credential.account() if credential else ""
             records = AccountRecords(self._open_records, account, self._settings.base_url)
             context = Context(
@@ -122,7 +161,7 @@ class Invoker:
                 method=method,
                 params=invocation.params.wire(),
                 sending=invocation.sending,
-                timeout_seconds=timeout or self._settings.timeout_seconds,
+                timeout_seconds=self._settings.timeout_seconds if timeout is None else timeout,
                 make=lambda left: self._make(replace(context, timeout_seconds=left), records, invocation),
             )
         except CoreError as failure:
@@ -159,19 +198,30 @@ def told(failure: CoreError, method: Method, sending: Sending | None = None) -> 
         failure.facts.setdefault("hint", f"Look at {method.verify} before making the call again.")
     if method.effect is Effect.MONEY:
         moved = "unknown" if isinstance(failure, OutcomeUnknown) else "no"
-        if sending is not None and isinstance(failure, InternalError | ShuttingDown):
+        if sending is not None and isinstance(failure, InternalError | ShuttingDown | Cancelled):
             moved = {"not_sent": "no", "unknown": "unknown", "completed": "yes"}[sending.effect]
         failure.facts.setdefault("moneyMoved", moved)
     return failure
 
 
-def given_up(invocation: Invocation) -> CoreError:
+def given_up(invocation: Invocation | None) -> CoreError:
     """Say of a call that did not end before the drain's deadline what became of it."""
-    writes = invocation.method.effect is not Effect.READ
-    failure = ShuttingDown(
-        "the program stopped before the call ended", effect=invocation.sending.effect if writes else None
-    )
-    return told(failure, invocation.method, invocation.sending)
+    return _cut_short(ShuttingDown("the program stopped before the call ended"), invocation)
+
+
+def cancelled(invocation: Invocation | None) -> CoreError:
+    """Say of a call that its caller cancelled what became of it."""
+    return _cut_short(Cancelled("the call was cancelled"), invocation)
+
+
+def _cut_short(failure: CoreError, invocation: Invocation | None) -> CoreError:
+    if invocation is None or invocation.method.effect is Effect.READ:
+        return failure
+    method, sent = invocation.method, invocation.sending.effect
+    failure.facts["effect"] = sent
+    if sent != "not_sent" and not method.effect.repeatable:
+        failure.facts["hint"] = settling_hint(method, invocation.key)
+    return told(failure, method, invocation.sending)
 
 
 def bug(problem: BaseException, record: Record, sending: Sending | None = None) -> CoreError:

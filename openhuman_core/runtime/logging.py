@@ -34,6 +34,11 @@ def configure(level: str, stream: TextIO) -> None:
     log.setLevel(level.upper())
 
 
+def announce(message: str, **facts: Any) -> None:
+    """Write a record whatever the level is: somebody asked for it by name."""
+    log.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, message, (), None, extra=facts))
+
+
 class _Formatter(logging.Formatter):
     """python-json-logger's formatter, loaded when the first record is written: start-up does not wait for it."""
 

@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import anyio
 
+from openhuman_core.errors import CoreError
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder, frame
+from openhuman_core.protocol.messages import Call
+from openhuman_core.runtime.builtins import Vitals
 from openhuman_core.runtime.stdio import Wire
 
 # Takes one answer; an empty one is that of a notification.
@@ -51,6 +54,29 @@ class Outbox:
         self._answers.clear()
         self.unread_bytes = 0
         self._on_change()
+
+
+class Replies:
+    """Hands over what a call came to, and counts it."""
+
+    def __init__(self, vitals: Vitals) -> None:
+        self._vitals = vitals
+
+    def send(self, call: Call, outcome: bytes | CoreError, sink: Sink) -> None:
+        """Give `sink` the encoded answer or the failure of a call; a notification is answered by nothing."""
+        if not call.answered:
+            sink(b"")
+        elif isinstance(outcome, CoreError):
+            self.refuse(call.id, outcome, sink)
+        else:
+            self._vitals.answered += 1
+            sink(outcome)
+
+    def refuse(self, call_id: messages.Id, failure: CoreError, sink: Sink) -> None:
+        """Give `sink` a failure."""
+        self._vitals.answered += 1
+        self._vitals.errors[failure.kind] += 1
+        sink(messages.error(call_id, failure))
 
 
 class BatchAnswers:

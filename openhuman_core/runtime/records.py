@@ -6,7 +6,6 @@ import copy
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -67,30 +66,31 @@ class AccountRecords:
     async def entries(self, limit: int, offset: int, state: str | None) -> list[dict[str, Any]]:
         """List idempotency keys, newest first."""
         scope = await self._scope()
-        return await _in_thread(partial(self._journal.entries, scope, limit, offset, state))
+        return await _in_thread(lambda: self._journal.entries(scope, limit, offset, state))
 
     async def resolve(self, name: str, *, done: bool) -> dict[str, Any]:
         """Settle a key by hand; raises `InvalidParams` where its outcome is not unknown."""
         scope = await self._scope()
-        return await _in_thread(partial(self._journal.resolve, scope, name, done=done))
+        return await _in_thread(lambda: self._journal.resolve(scope, name, done=done))
 
     async def links(self, limit: int, offset: int) -> list[dict[str, Any]]:
         """List payment links, newest first."""
         scope = await self._scope()
-        return await _in_thread(partial(self._journal.links, scope, limit, offset))
+        return await _in_thread(lambda: self._journal.links(scope, limit, offset))
 
     async def remember(self, link: PaymentLink) -> None:
         """Add a payment link to the list; a home that cannot be written to loses the entry, not the call."""
         try:
             scope = await self._scope()
-            await _in_thread(partial(self._journal.remember_link, scope, link.id, link.status, link.record))
+            await _in_thread(lambda: self._journal.remember_link(scope, link.id, link.status, link.record))
         except JournalUnavailable as problem:
             log.warning("payment link not recorded", exc_info=problem)
 
     async def note_status(self, link_id: str, status: str) -> None:
         """Keep what was learned of a payment, if that can be kept."""
         try:
-            await _in_thread(partial(self._journal.note_status, await self._scope(), link_id, status))
+            scope = await self._scope()
+            await _in_thread(lambda: self._journal.note_status(scope, link_id, status))
         except JournalUnavailable as problem:
             log.warning("payment status not recorded", exc_info=problem)
 
@@ -112,10 +112,10 @@ class AccountRecords:
         act is under way for longer than `timeout_seconds`, `BackendTimeout` for another one; `JournalUnavailable`;
         and whatever `make` raises.
         """
-        from openhuman_core.runtime.journal import Key  # noqa: PLC0415 - see above
+        scope, digest = await self._scope(), await self._digest(json.dumps(params, sort_keys=True).encode())
+        from openhuman_core.runtime.journal import Key  # noqa: PLC0415 - a thread has loaded it by now
 
-        text = json.dumps(params, sort_keys=True).encode()
-        key = Key(await self._scope(), name, method.name, await _in_thread(partial(self._journal.digest, text)))
+        key = Key(scope, name, method.name, digest)
         flights, place = self._open_records().flights, (key.scope, key.name)
         deadline = anyio.current_time() + timeout_seconds
         try:
@@ -143,12 +143,16 @@ class AccountRecords:
 
     @property
     def _journal(self) -> Journal:
+        """The journal; only threads ask for it, since opening it imports what is slow to import."""
         return self._open_records().journal
 
     async def _scope(self) -> str:
         """Give the digest that keeps accounts and base URLs apart."""
         text = f"{self._account}\n{self._base_url()}".encode()
-        return await _in_thread(partial(self._journal.digest, text))
+        return await self._digest(text)
+
+    async def _digest(self, text: bytes) -> str:
+        return await _in_thread(lambda: self._journal.digest(text))
 
     async def _lead(
         self,
@@ -163,13 +167,14 @@ class AccountRecords:
             return _replay(found)
         if not found.claimed:
             raise OutcomeUnknown(
-                "the outcome of an earlier call with this idempotency key is unknown", hint=settling_hint(method)
+                "the outcome of an earlier call with this idempotency key is unknown",
+                hint=settling_hint(method, key.name),
             )
         try:
             outcome = await make(deadline - anyio.current_time())
         except BaseException as problem:
             if isinstance(problem, OutcomeUnknown):
-                problem.facts["hint"] = settling_hint(method)
+                problem.facts["hint"] = settling_hint(method, key.name)
             await self._settle(key, "unknown" if may_have_acted(problem, method.effect, sending) else "free")
             raise
         if method.secret:
@@ -183,7 +188,7 @@ class AccountRecords:
         resend = method.effect.repeatable or self._open_records().honours_keys
         look = FIRST_LOOK_SECONDS
         while True:
-            found = await _in_thread(partial(self._journal.claim, key, resend_unknown=resend))
+            found = await _in_thread(lambda: self._journal.claim(key, resend_unknown=resend))
             if found.claimed or found.state != "pending":
                 return found
             if anyio.current_time() + look > deadline:
@@ -193,7 +198,7 @@ class AccountRecords:
 
     async def _settle(self, key: Key, state: Any, outcome: bytes | None = None, note: str | None = None) -> None:
         try:
-            await _in_thread(partial(self._journal.settle, key, state, outcome, note))
+            await _in_thread(lambda: self._journal.settle(key, state, outcome, note))
         except JournalUnavailable as problem:  # the call is over: its caller is told of it, not of this
             log.error("journal not written", exc_info=problem)
 
@@ -204,9 +209,11 @@ def _under_way(method: Method) -> CoreError:
     return late("a call with this idempotency key is still under way", hint="Ask again with the same key.")
 
 
-def settling_hint(method: Method) -> str:
-    """Say which read shows whether a call acted, and how its key is settled."""
-    look = f"Look at {method.verify}" if method.verify else "Look at what the account holds"
+def settling_hint(method: Method, key: str | None) -> str:
+    """Say which read shows whether a call acted, and how its key is settled where it has one."""
+    look = f"Look at {method.verify or 'what the account holds'}"
+    if key is None:
+        return f"{look} before making the call again."
     return f"{look}, then settle the key with openhuman.journal_resolve (done or not_done)."
 
 

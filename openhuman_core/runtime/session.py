@@ -1,215 +1,168 @@
 """One peer: read, dispatch, write, and end.
 
-Calls that touch nothing outside the process are answered where they are read; all others become tasks, as many at a
-time as the settings allow. What waits is bounded, and so are answers that nobody reads: past the bound reading stops.
+What touches nothing outside the process is answered where it is read and overtakes whatever waits; all else goes to
+`calls`. What waits is bounded, and so are answers that nobody reads: past the bound reading stops.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import signal
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import anyio
-from anyio.abc import TaskGroup
 
-from openhuman_core.errors import CoreError, InvalidRequest
+from openhuman_core import __version__
+from openhuman_core.errors import CoreError
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder
 from openhuman_core.protocol.messages import Batch, Call, Malformed
-from openhuman_core.registry.registry import Registry
-from openhuman_core.runtime.builtins import BUILTINS, Program, Vitals, call_builtin
-from openhuman_core.runtime.invoke import Invocation, Invoker, Record, bug, given_up, told
+from openhuman_core.runtime import logging
+from openhuman_core.runtime.builtins import BUILTINS, DISCOVER, Program, Vitals, call_builtin
+from openhuman_core.runtime.calls import Calls
+from openhuman_core.runtime.discovery import Discovery
+from openhuman_core.runtime.invoke import Invoker, given_up
 from openhuman_core.runtime.logging import log
-from openhuman_core.runtime.outbox import BatchAnswers, Outbox, Sink
+from openhuman_core.runtime.outbox import BatchAnswers, Outbox, Replies, Sink
+from openhuman_core.runtime.parent import wait_for_end
 from openhuman_core.runtime.stdio import Wire
 from openhuman_core.settings import Settings
 
-MAX_WAITING = 1024
 MAX_UNREAD_BYTES = 2**20
+# How long the last answers have to be read once everything is given up.
+FLUSH_SECONDS = 0.5
 
-DRAINED, FORCED, STDOUT_CLOSED = 0, 20, 22
-
-
-@dataclass(slots=True)
-class Pending:
-    """An accepted call, from its checks to its answer."""
-
-    call: Call
-    invocation: Invocation
-    record: Record
-    sink: Sink
+DRAINED, FORCED, PARENT_GONE, STDOUT_CLOSED = 0, 20, 21, 22
 
 
 class Session:
     """Serves one peer over `wire` until its input ends or a stop is asked for."""
 
-    def __init__(self, registry: Registry, invoker: Invoker, settings: Settings, wire: Wire) -> None:
-        self._invoker = invoker
+    def __init__(self, discovery: Discovery, invoker: Invoker, settings: Settings, wire: Wire) -> None:
         self._settings = settings
         self._vitals = Vitals()
-        self._program = Program(registry, settings, self._vitals, self.stop)
+        self._program = Program(discovery, settings, self._vitals, self.stop)
         self._wire = wire
         self._decoder = Decoder(settings.framing, settings.max_message_bytes)  # type: ignore[arg-type]
-        self._ids: set[messages.Id] = set()
-        self._waiting: deque[Pending] = deque()
         self._exit_code = DRAINED
         self._reading = anyio.CancelScope()
         self._draining = anyio.CancelScope(deadline=math.inf)
         self._changed = anyio.Event()
         self._outbox = Outbox(wire, self._decoder, self._change)
+        self._replies = Replies(self._vitals)
+        self._describing: list[tuple[Call, Sink]] = []  # who waits for the description
+        self._calls = Calls(
+            invoker,
+            self._vitals,
+            self._replies,
+            max_in_flight=settings.max_in_flight,
+            tell_progress=lambda token, value: self._outbox.send(messages.progress(token, value)),
+            on_change=self._change,
+        )
 
     async def run(self) -> int:
         """Serve until the end; gives the exit code of the wire contract's section 9."""
         async with anyio.create_task_group() as everything:
             self._everything = everything
-            async with anyio.create_task_group() as calls:
-                self._calls = calls
-                everything.start_soon(self._write)
-                everything.start_soon(self._watch_output)
-                everything.start_soon(self._watch_signals)
-                everything.start_soon(self._log_start)
+            async with anyio.create_task_group() as tasks:
+                everything.start_soon(self._calls.run, tasks)
+                for watch in (
+                    self._write,
+                    self._watch_output,
+                    self._watch_signals,
+                    self._watch_parent,
+                    self._log_start,
+                ):
+                    everything.start_soon(watch)
                 with self._reading:
                     await self._read()
+                self._calls.end_waits()
                 with self._draining:
-                    await self._until(lambda: not self._vitals.in_flight and not self._waiting)
+                    await self._until(lambda: self._calls.is_idle and not self._describing)
                     await self._until(lambda: not self._outbox.unread_bytes)
-                self._give_up(calls)
-            with anyio.move_on_after(0.5):  # what was given up is answered, if anyone reads it
+                self._give_up()
+            with anyio.move_on_after(FLUSH_SECONDS):  # what was given up is answered, if anyone reads it
                 await self._until(lambda: not self._outbox.unread_bytes)
             everything.cancel_scope.cancel()
         return self._exit_code
 
-    def stop(self) -> None:
+    def stop(self, exit_code: int = DRAINED) -> None:
         """Take no more, and give what was accepted until the drain's deadline."""
+        self._exit_code = self._exit_code or exit_code
         if not self._vitals.draining:
             self._vitals.draining = True
             self._draining.deadline = anyio.current_time() + self._settings.drain_seconds
             self._reading.cancel()
 
     async def _read(self) -> None:
-        while data := await self._wire.read():
-            for item in self._decoder.feed(data):
+        found: Iterable[bytes | Malformed] = iter(())
+        try:
+            while data := await self._wire.read():
+                found = iter(self._decoder.feed(data))
+                for item in found:
+                    self._take(item)
+                    await self._until(self._has_room)
+            found = iter(self._decoder.end())
+        finally:  # what was read is answered, if only to say that the program stops
+            for item in found:
                 self._take(item)
-            await self._until(lambda: len(self._waiting) < MAX_WAITING and self._outbox.unread_bytes < MAX_UNREAD_BYTES)
-        for item in self._decoder.end():
-            self._take(item)
+
+    def _has_room(self) -> bool:
+        return not self._calls.is_full and self._outbox.unread_bytes < MAX_UNREAD_BYTES
 
     def _take(self, item: bytes | Malformed) -> None:
         message = messages.read(item, self._settings.max_batch) if isinstance(item, bytes) else item
+        size = len(item) if isinstance(item, bytes) else 0
         if isinstance(message, Batch):
             collected = BatchAnswers(len(message.members), self._outbox.send)
             for member in message.members:
-                self._dispatch(member, collected.take)
+                self._dispatch(member, collected.take, size // len(message.members))
         else:
-            self._dispatch(message, self._outbox.send)
+            self._dispatch(message, self._outbox.send, size)
 
-    def _dispatch(self, message: Call | Malformed, sink: Sink) -> None:
+    def _dispatch(self, message: Call | Malformed, sink: Sink, size: int) -> None:
         if isinstance(message, Malformed):
-            self._fail(message.id, message.error, sink)
+            self._replies.refuse(message.id, message.error, sink)
         elif message.method in BUILTINS:
-            self._answer_inline(message, sink)
+            self._take_inline(message, sink)
+        elif message.method == messages.CANCEL and not message.answered:
+            self._calls.cancel(messages.id_to_cancel(message))
+            sink(b"")
         else:
-            self._accept(message, sink)
+            self._calls.accept(message, sink, size)
 
-    def _answer_inline(self, call: Call, sink: Sink) -> None:
-        try:
-            self._check_id(call)
-            answer = call_builtin(call.method, call.params, self._program)
-        except CoreError as failure:
-            self._answer_failure(call, failure, sink)
-        else:
-            self._answer(call, messages.result(call.id, answer) if call.answered else b"", sink)
-
-    def _accept(self, call: Call, sink: Sink) -> None:
-        record = Record()
-        try:
-            invocation = self._invoker.prepare(call.method, call.params, record, self._tell_progress)
-            try:
-                self._check_id(call)
-            except InvalidRequest as failure:
-                told(failure, invocation.method)
-                raise
-            if self._vitals.draining:
-                raise given_up(invocation)
-        except CoreError as failure:
-            record.end(failure)
-            self._answer_failure(call, failure, sink)
+    def _take_inline(self, call: Call, sink: Sink) -> None:
+        if call.method != DISCOVER or self._program.discovery.text is not None:
+            self._answer_inline(call, sink)
             return
-        if call.answered and call.id is not None:
-            self._ids.add(call.id)
-        self._waiting.append(Pending(call, invocation, record, sink))
-        self._start_waiting()
+        if not self._describing:
+            self._everything.start_soon(self._describe)
+        self._describing.append((call, sink))
 
-    def _check_id(self, call: Call) -> None:
-        if call.answered and call.id is not None and call.id in self._ids:
-            raise InvalidRequest("a call with this id is in flight already")
-
-    def _tell_progress(self, token: str | int, value: Any) -> None:
-        self._outbox.send(messages.progress(token, value))
-
-    def _start_waiting(self) -> None:
-        while self._waiting and self._vitals.in_flight < self._settings.max_in_flight:
-            self._vitals.in_flight += 1
-            self._calls.start_soon(self._run, self._waiting.popleft())
-        self._vitals.queued = len(self._waiting)
-
-    async def _run(self, pending: Pending) -> None:
-        """Make one call; the wire's catch-all stands here, so that a bug answers its caller and harms no other."""
-        failure: CoreError | None = None
-        answer = b""
-        try:
-            outcome = await self._invoker.run(pending.invocation)
-            answer = messages.result(pending.call.id, outcome.on_the_wire())
-        except CoreError as problem:
-            failure = problem
-        except anyio.get_cancelled_exc_class():
-            self._finish(pending, given_up(pending.invocation), b"")
-            raise
-        except Exception as problem:  # noqa: BLE001 - see above
-            failure = bug(problem, pending.record, pending.invocation.sending)
-        self._finish(pending, failure, answer)
-
-    def _finish(self, pending: Pending, failure: CoreError | None, answer: bytes) -> None:
-        pending.record.end(failure)
-        self._vitals.in_flight -= 1
-        self._ids.discard(pending.call.id)
-        if failure is not None:
-            self._answer_failure(pending.call, failure, pending.sink)
-        else:
-            self._answer(pending.call, answer if pending.call.answered else b"", pending.sink)
-        self._start_waiting()
+    async def _describe(self) -> None:
+        await self._program.discovery.make_beside()
+        for call, sink in self._describing:
+            self._answer_inline(call, sink)
+        self._describing.clear()
         self._change()
 
-    def _give_up(self, calls: TaskGroup) -> None:
+    def _answer_inline(self, call: Call, sink: Sink) -> None:
+        outcome: bytes | CoreError
+        try:
+            self._calls.begin_inline(call)
+            outcome = messages.result(call.id, call_builtin(call.method, call.params, self._program))
+        except CoreError as failure:
+            outcome = failure
+        self._replies.send(call, outcome, sink)
+
+    def _give_up(self) -> None:
         """Answer what is left at the drain's deadline."""
-        if not (self._vitals.in_flight or self._waiting or self._outbox.unread_bytes):
-            return
-        self._exit_code = self._exit_code or FORCED
-        while self._waiting:
-            pending = self._waiting.popleft()
-            failure = given_up(pending.invocation)
-            pending.record.end(failure)
-            self._answer_failure(pending.call, failure, pending.sink)
-        calls.cancel_scope.cancel()
-
-    def _answer_failure(self, call: Call, failure: CoreError, sink: Sink) -> None:
-        if call.answered:
-            self._fail(call.id, failure, sink)
-        else:
-            self._answer(call, b"", sink)
-
-    def _fail(self, call_id: messages.Id, failure: CoreError, sink: Sink) -> None:
-        self._vitals.errors[failure.kind] += 1
-        self._vitals.answered += 1
-        sink(messages.error(call_id, failure))
-
-    def _answer(self, call: Call, answer: bytes, sink: Sink) -> None:
-        self._vitals.answered += call.answered
-        sink(answer)
+        if not self._calls.is_idle or self._describing or self._outbox.unread_bytes:
+            self._exit_code = self._exit_code or FORCED
+            self._calls.give_up()
+            for call, sink in self._describing:
+                self._replies.send(call, given_up(None), sink)
 
     async def _write(self) -> None:
         try:
@@ -223,9 +176,8 @@ class Session:
 
     def _lose_reader(self) -> None:
         """End: nothing is left to flush, ever."""
-        self._exit_code = STDOUT_CLOSED
         self._outbox.discard()
-        self.stop()
+        self.stop(STDOUT_CLOSED)
 
     async def _watch_signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -234,9 +186,15 @@ class Session:
                     self._draining.cancel()
                 self.stop()
 
+    async def _watch_parent(self) -> None:
+        if self._settings.parent_pid is not None and await wait_for_end(self._settings.parent_pid):
+            self.stop(PARENT_GONE)
+
     async def _log_start(self) -> None:
         """Say that the program runs; a task of its own, so that a request that is already there comes first."""
         log.info("started", extra={"framing": self._settings.framing, "sandbox": self._settings.sandbox})
+        if self._settings.ready:
+            logging.announce("ready", pid=os.getpid(), version=__version__)
 
     def _change(self) -> None:
         self._changed.set()

@@ -1,4 +1,4 @@
-"""Take stdin and stdout for the wire, and read and write them without ever blocking the event loop."""
+"""Read and write the wire without ever blocking the event loop."""
 
 from __future__ import annotations
 
@@ -9,28 +9,18 @@ import stat
 import anyio
 import anyio.lowlevel
 
-from openhuman_core.errors import Configuration
-
 READ_SIZE = 65_536
 
 
 class Wire:
-    """The peer's bytes. Whatever else the process prints goes to stderr from now on, and it reads an empty stdin.
+    """The peer's bytes, on the descriptors that `Streams` took.
 
-    The descriptors are polled before each use rather than made non-blocking: that flag belongs to the open file, which
-    a terminal or the parent shares. Files and devices that epoll refuses are always ready by poll's word.
+    They are polled before each use rather than made non-blocking: that flag belongs to the open file, which a terminal
+    or the parent shares. Files and devices that epoll refuses are always ready by poll's word.
     """
 
-    def __init__(self) -> None:
-        try:
-            os.fstat(1)  # or the copy of 0 would take its place
-            self._input, self._output = os.dup(0), os.dup(1)
-        except OSError as problem:
-            raise Configuration("stdin or stdout is closed", hint="Start the daemon with both open.") from problem
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.close(nothing)
-        os.dup2(2, 1)
+    def __init__(self, source: int, target: int) -> None:
+        self._input, self._output = source, target
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(self._input, select.POLLIN)
         self._writable.register(self._output, select.POLLOUT)

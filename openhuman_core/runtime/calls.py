@@ -1,0 +1,252 @@
+"""The calls of one session, from their acceptance to their answer: checked, started, cancelled, given up.
+
+Accepting one costs next to nothing. A task of its own checks what was accepted, in small portions, and loads what the
+first calls need beside the event loop, so that what is answered inline overtakes all of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from openhuman_core.errors import BackendTimeout, CoreError, InvalidRequest
+from openhuman_core.protocol import messages
+from openhuman_core.protocol.messages import Call, Id
+from openhuman_core.runtime.builtins import Vitals
+from openhuman_core.runtime.invoke import Invocation, Invoker, Record, bug, cancelled, given_up, told
+from openhuman_core.runtime.outbox import Replies, Sink
+
+MAX_QUEUED = 1024
+MAX_HELD_BYTES = 16 * 2**20
+# Cancellations that came before their request, and ids that were answered: as many as any peer has under way.
+REMEMBERED_IDS = 1024
+# How many calls are checked or begun before others have their turn.
+PORTION = 4
+
+Cut = Callable[[Invocation | None], CoreError]
+
+
+@dataclass(slots=True, eq=False)
+class Accepted:
+    """A call on its way; `size` is what it took on the wire, in bytes.
+
+    `cut` makes the failure of a call that is not to go on, as far as is known of it.
+    """
+
+    call: Call
+    sink: Sink
+    size: int
+    record: Record = field(default_factory=Record)
+    cut: Cut | None = None
+    invocation: Invocation | None = None
+    scope: anyio.CancelScope | None = None
+    running: bool = False
+    failure: CoreError | None = None
+
+
+class Calls:
+    """Takes calls and answers each of them once; `on_change` is told when one was answered."""
+
+    def __init__(
+        self,
+        invoker: Invoker,
+        vitals: Vitals,
+        replies: Replies,
+        *,
+        max_in_flight: int,
+        tell_progress: Callable[[str | int, Any], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._invoker = invoker
+        self._vitals = vitals
+        self._replies = replies
+        self._tell_progress = tell_progress
+        self._on_change = on_change
+        self._slots = anyio.Semaphore(max_in_flight, fast_acquire=True)
+        self._opening = anyio.Lock()
+        self._unchecked: deque[Accepted] = deque()
+        self._arrived = anyio.Event()
+        self._accepted: dict[Accepted, None] = {}  # in order
+        self._by_id: dict[Id, Accepted] = {}
+        self._answered_ids: deque[Id] = deque(maxlen=REMEMBERED_IDS)
+        self._early_cancels: deque[Id] = deque(maxlen=REMEMBERED_IDS)
+        self._held_bytes = 0
+        self._ending = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many calls wait, or all together are so large, that no more should be read."""
+        return self._vitals.queued >= MAX_QUEUED or self._held_bytes >= MAX_HELD_BYTES
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every call that was accepted is answered."""
+        return not self._accepted
+
+    def begin_inline(self, call: Call) -> None:
+        """Take a call that is answered on the spot; raises the `CoreError` of one that is not to be answered so."""
+        if call.answered and call.id is not None:
+            why = self._objection(call.id)
+            self._answered_ids.append(call.id)
+            if why is not None:
+                raise why(None)
+
+    def accept(self, call: Call, sink: Sink, size: int) -> None:
+        """Take a call; its answer goes to `sink`."""
+        accepted = Accepted(call, sink, size)
+        if call.answered and call.id is not None:
+            accepted.cut = self._objection(call.id)
+            self._by_id.setdefault(call.id, accepted)
+        if accepted.cut is None and self._vitals.draining:
+            accepted.cut = given_up
+        self._accepted[accepted] = None
+        self._vitals.queued += 1
+        self._held_bytes += size
+        self._unchecked.append(accepted)
+        self._arrived.set()
+
+    def _objection(self, call_id: Id) -> Cut | None:
+        """Say why a call with this id is not to be made, if it is not."""
+        if call_id in self._by_id:
+            return _duplicate
+        if call_id in self._early_cancels:
+            self._early_cancels.remove(call_id)
+            return cancelled
+        return None
+
+    def cancel(self, call_id: Id) -> None:
+        """Stop a call, or one that is still to come; one that was answered is left as it is."""
+        accepted = self._by_id.get(call_id)
+        if accepted is not None:
+            self._cut(accepted, cancelled)
+        elif call_id is not None and call_id not in self._answered_ids:
+            self._early_cancels.append(call_id)
+
+    def end_waits(self) -> None:
+        """Stop the calls that only wait for others to act, now and whenever one comes to be checked."""
+        self._ending = True
+        for accepted in self._accepted:
+            if accepted.invocation is not None and accepted.invocation.method.waits:
+                self._cut(accepted, given_up)
+
+    def give_up(self) -> None:
+        """Stop every call that is left."""
+        for accepted in [*self._accepted]:
+            self._cut(accepted, given_up)
+            if accepted.invocation is None:  # what its check needs may never come to be loaded
+                accepted.failure = given_up(None)
+                self._finish(accepted)
+
+    async def run(self, tasks: TaskGroup) -> None:
+        """Check what is accepted and make a task in `tasks` of what passes, for ever."""
+        checked = 0
+        while True:
+            await self._arrived.wait()
+            self._arrived = anyio.Event()
+            while self._unchecked:
+                name = self._unchecked[0].call.method
+                if not self._invoker.can_check(name):
+                    await to_thread.run_sync(self._invoker.load_checks, name, abandon_on_cancel=True)
+                accepted = self._unchecked.popleft()
+                invocation = self._check(accepted)
+                if invocation is None:
+                    self._finish(accepted)
+                else:
+                    tasks.start_soon(self._run, accepted, invocation)
+                checked += 1
+                if checked % PORTION == 0:
+                    await anyio.lowlevel.checkpoint()
+
+    def _check(self, accepted: Accepted) -> Invocation | None:
+        """Check the params, and whether the call is still to be made."""
+        call = accepted.call
+        with _noting_failure(accepted):
+            invocation = self._invoker.prepare(call.method, call.params, accepted.record, self._tell_progress)
+            if self._ending and invocation.method.waits:
+                self._cut(accepted, given_up)
+            if accepted.cut is None:
+                accepted.invocation = invocation
+            else:
+                accepted.failure = accepted.cut(invocation)
+        return accepted.invocation
+
+    def _cut(self, accepted: Accepted, why: Cut) -> None:
+        if accepted.cut is None:
+            accepted.cut = why
+            if accepted.scope is not None:
+                accepted.scope.cancel()
+
+    async def _run(self, accepted: Accepted, invocation: Invocation) -> None:
+        answer = b""
+        with anyio.CancelScope() as accepted.scope, _noting_failure(accepted):
+            if accepted.cut is not None:
+                raise accepted.cut(invocation)
+            await self._take_slot(accepted, invocation)
+            if not self._invoker.is_open:
+                async with self._opening:
+                    await to_thread.run_sync(self._invoker.open, abandon_on_cancel=True)
+            outcome = await self._invoker.run(invocation)
+            answer = messages.result(accepted.call.id, outcome.on_the_wire())
+        if accepted.scope.cancelled_caught and accepted.cut is not None:
+            accepted.failure = accepted.cut(invocation)
+        self._finish(accepted, answer)
+
+    async def _take_slot(self, accepted: Accepted, invocation: Invocation) -> None:
+        """Wait until few enough calls run; the call's own time goes by meanwhile."""
+        try:
+            self._slots.acquire_nowait()
+        except anyio.WouldBlock:
+            try:
+                with anyio.fail_after(invocation.seconds_left()):
+                    await self._slots.acquire()
+            except TimeoutError as problem:
+                late = BackendTimeout(f"{invocation.method.name} timed out before it was its turn")
+                raise told(late, invocation.method) from problem
+        accepted.running = True
+        self._vitals.in_flight += 1
+        self._vitals.queued -= 1
+        self._on_change()
+
+    def _finish(self, accepted: Accepted, answer: bytes = b"") -> None:
+        """Answer a call and forget it; one that was answered is left alone."""
+        if accepted not in self._accepted:
+            return
+        del self._accepted[accepted]
+        call, failure = accepted.call, accepted.failure
+        if self._by_id.get(call.id) is accepted:
+            del self._by_id[call.id]
+            self._answered_ids.append(call.id)
+        accepted.record.end(failure)
+        self._replies.send(call, answer if failure is None else failure, accepted.sink)
+        if accepted.running:
+            self._vitals.in_flight -= 1
+            self._slots.release()
+        else:
+            self._vitals.queued -= 1
+        self._held_bytes -= accepted.size
+        self._on_change()
+
+
+@contextmanager
+def _noting_failure(accepted: Accepted) -> Iterator[None]:
+    """Keep how a call fails; the wire's catch-all stands here, so that a bug answers its caller and harms no other."""
+    try:
+        yield
+    except CoreError as failure:
+        accepted.failure = failure
+    except Exception as problem:  # noqa: BLE001 - see above
+        sending = accepted.invocation.sending if accepted.invocation else None
+        accepted.failure = bug(problem, accepted.record, sending)
+
+
+def _duplicate(invocation: Invocation | None) -> CoreError:
+    failure = InvalidRequest("a call with this id is in flight already")
+    return told(failure, invocation.method) if invocation else failure

@@ -1,0 +1,70 @@
+"""Wait for another process to end: the shell that started this one, which may die without closing a pipe."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+
+import anyio
+
+from openhuman_core.runtime.logging import log
+
+POLL_SECONDS = 1.0
+
+
+async def wait_for_end(pid: int) -> bool:
+    """Wait until the process ends; False, and one line in the log, where it cannot be seen from here.
+
+    The system tells of the end by a process file descriptor (Linux) or a kqueue (macOS, BSD). Windows, and a Linux
+    without them, are asked once a second.
+    """
+    try:
+        if sys.platform == "win32":
+            await _poll_handle(pid)
+        elif sys.platform == "linux":
+            await _wait_for_descriptor(pid)
+        else:
+            queue = select.kqueue()
+            flags = select.KQ_EV_ADD | select.KQ_EV_ONESHOT
+            queue.control([select.kevent(pid, select.KQ_FILTER_PROC, flags, select.KQ_NOTE_EXIT)], 0)
+            await anyio.wait_readable(queue.fileno())
+    except OSError as problem:
+        log.warning("parent not seen", extra={"pid": pid, "errno": problem.errno})
+        return False
+    return True
+
+
+async def _wait_for_descriptor(pid: int) -> None:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except OSError:  # a kernel, or a sandbox of one, that has none
+        await _poll(pid)
+    else:
+        await anyio.wait_readable(descriptor)
+
+
+async def _poll(pid: int) -> None:
+    os.kill(pid, 0)
+    while _exists(pid):  # noqa: ASYNC110 - nothing tells of it
+        await anyio.sleep(POLL_SECONDS)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def _poll_handle(pid: int) -> None:
+    """Hold the process by a handle, so that no other one with its number is taken for it."""
+    if sys.platform == "win32":
+        import _winapi  # noqa: PLC0415 - there is none elsewhere
+
+        handle = _winapi.OpenProcess(_winapi.SYNCHRONIZE, False, pid)  # noqa: FBT003 - takes no keywords
+        while _winapi.WaitForSingleObject(handle, 0) == _winapi.WAIT_TIMEOUT:  # noqa: ASYNC110 - nor here
+            await anyio.sleep(POLL_SECONDS)

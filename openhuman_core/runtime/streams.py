@@ -1,0 +1,71 @@
+"""Take stdin and stdout for the wire before anything else can: what others print becomes a log record.
+
+Nothing but the standard library is imported here, since whatever is imported later may print.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from threading import Thread
+
+from openhuman_core.errors import Configuration
+from openhuman_core.runtime.logging import log
+
+READ_SIZE = 65_536
+# A line longer than this is told in parts.
+MAX_TEXT = 4096
+# How long the end waits for children that still hold the descriptor.
+LAST_WORDS_SECONDS = 0.2
+
+
+class Streams:
+    """The peer's two descriptors, `input` and `output`, under numbers that nobody else knows.
+
+    From now on the process and its children read an empty stdin, and what they write to stdout is read by a thread of
+    its own, so that a print never waits for the event loop, and is logged as `stray_stdout`. Raises `Configuration`
+    where one of the two is closed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            os.fstat(1)  # or the copy of 0 would take its place
+            self.input, self.output = os.dup(0), os.dup(1)
+        except OSError as problem:
+            raise Configuration("stdin or stdout is closed", hint="Start the daemon with both open.") from problem
+        _put(os.open(os.devnull, os.O_RDONLY), 0)
+        read_end, write_end = os.pipe()
+        _put(write_end, 1)
+        if sys.stdout is not None:
+            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        self._reader = Thread(target=_log_lines, args=(read_end,), daemon=True)
+        self._reader.start()
+
+    def close(self) -> None:
+        """Log what was printed last; from now on stdout is stderr."""
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        os.dup2(2, 1)
+        self._reader.join(LAST_WORDS_SECONDS)
+
+
+def _put(descriptor: int, number: int) -> None:
+    os.dup2(descriptor, number)
+    os.close(descriptor)
+
+
+def _log_lines(descriptor: int) -> None:
+    rest = b""
+    while data := os.read(descriptor, READ_SIZE):
+        *lines, rest = (rest + data).split(b"\n")
+        if len(rest) > MAX_TEXT:
+            lines, rest = [*lines, rest], b""
+        for line in lines:
+            _log(line)
+    _log(rest)
+    os.close(descriptor)
+
+
+def _log(line: bytes) -> None:
+    for start in range(0, len(line), MAX_TEXT):
+        log.warning("stray_stdout", extra={"text": line[start : start + MAX_TEXT].decode(errors="replace")})
