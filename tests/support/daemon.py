@@ -8,7 +8,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -86,16 +85,25 @@ class Daemon:
 
     def line(self) -> bytes:
         """Read the next line from the daemon's stdout; fails when none comes in time."""
-        assert self.process.stdout is not None
-        deadline = time.monotonic() + PATIENCE_SECONDS
         while b"\n" not in self._read:
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"no answer in {PATIENCE_SECONDS} s; read so far: {self._read[:200]!r}; log: {self.log()}"
-            chunk = os.read(self.process.stdout.fileno(), 65_536)
-            assert chunk, f"the daemon closed its stdout; log: {self.log()}"
-            self._read += chunk
+            self._read_more()
         line, _, self._read = self._read.partition(b"\n")
         return line
+
+    def take(self, size: int) -> bytes:
+        """Read so many bytes from the daemon's stdout; fails when they do not come in time."""
+        while len(self._read) < size:
+            self._read_more()
+        data, self._read = self._read[:size], self._read[size:]
+        return data
+
+    def _read_more(self) -> None:
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_SECONDS)
+        assert ready, f"no answer in {PATIENCE_SECONDS} s; read so far: {self._read[:200]!r}; log: {self.log()}"
+        chunk = os.read(self.process.stdout.fileno(), 65_536)
+        assert chunk, f"the daemon closed its stdout; log: {self.log()}"
+        self._read += chunk
 
     def answer(self) -> Any:
         """Read the next answer."""
