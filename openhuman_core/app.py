@@ -7,23 +7,29 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+import anyio.to_thread
 
 from openhuman_core import settings as configuration
 from openhuman_core.registry.method import Namespace
+from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime import logging
 from openhuman_core.runtime.builtins import BUILTINS, Program, Vitals, call_builtin
 from openhuman_core.runtime.discovery import Discovery
-from openhuman_core.runtime.invoke import Invoker, Record
+from openhuman_core.runtime.invoke import Invoker, Record, cancelled
 from openhuman_core.settings import Settings, UsageError
 
 if TYPE_CHECKING:  # costly to import; loaded when the first call needs them
     import httpx
 
     from openhuman_core.backend.client import Backend
+    from openhuman_core.backend.credentials import Credential
     from openhuman_core.runtime.records import Records
     from openhuman_core.runtime.streams import Streams
 
@@ -63,6 +69,10 @@ def generated_schemas() -> dict[str, str]:
     return {**texts, "reference.md": reference.markdown(document)}
 
 
+def _nothing() -> None:
+    """Do nothing: what is not served has nothing to shut down."""
+
+
 def _namespace(name: str) -> Namespace:
     module, _, attribute = name.partition(":")
     namespace: Namespace = getattr(import_module(module), attribute)
@@ -81,12 +91,56 @@ class App:
         self._records: Records | None = None
         self._opening_records = threading.Lock()  # the journal's work is done in threads
 
-    async def call(self, method: str, params: Any) -> Any:
-        """Make one call in this process and give what the wire would show as its result; raises `CoreError`."""
+    async def call(self, method: str, params: Any, progress: Callable[[Any], None] | None = None) -> RpcOutcome[Any]:
+        """Make one call in this process; raises `CoreError`, `Cancelled` too where the task is cancelled meanwhile.
+
+        `progress` takes what the call tells on its way.
+        """
         if method in BUILTINS:
-            return call_builtin(method, params, Program(self.discovery, self.settings, Vitals(), lambda: None))
-        outcome = await self.invoker.run(self.invoker.prepare(method, params, Record()))
-        return outcome.on_the_wire()
+            return RpcOutcome(call_builtin(method, params, Program(self.discovery, self.settings, Vitals(), _nothing)))
+        invocation = self.invoker.prepare(method, params, Record())
+        if progress is not None:
+            invocation = replace(invocation, progress=progress)
+        try:
+            return await self.invoker.run(invocation)
+        except anyio.get_cancelled_exc_class() as interruption:
+            raise cancelled(invocation) from interruption
+
+    def plan(self, method: str, params: Any) -> dict[str, Any]:
+        """Say what a call would do without making it; raises `CoreError`."""
+        return self.invoker.plan(self.invoker.prepare(method, params, Record()))
+
+    def credential(self) -> Credential | None:
+        """Give the credential in force."""
+        return self._open().credentials.current()
+
+    def credential_source(self) -> str | None:
+        """Say where the credential in force is from: a variable, or the store."""
+        credential = self.credential()
+        if credential is None:
+            return None
+        variable = "OPENHUMAN_API_KEY" if credential.kind == "api-key" else "OPENHUMAN_TOKEN"
+        return "stored" if credential.stored else variable
+
+    async def probe(self) -> float | None:
+        """Reach the hosted API without a credential; gives the seconds that its clock is ahead, where it says so.
+
+        Raises `Configuration`, `BackendUnavailable` or `BackendTimeout` where no answer comes.
+        """
+        return await self._open().probe()
+
+    async def journal_health(self) -> str:
+        """Say where the journal is and how many keys it holds; raises `JournalUnavailable`."""
+        return await anyio.to_thread.run_sync(self._open_records().journal.health)
+
+    async def __aenter__(self) -> Self:
+        """Give the program itself; it is closed at the end."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it, whatever happens meanwhile."""
+        with anyio.CancelScope(shield=True):
+            await self.aclose()
 
     async def aclose(self) -> None:
         """Close the connections to the hosted API."""
@@ -138,20 +192,15 @@ def serve(flags: list[str], streams: Streams) -> int:
 
 
 def _run_session(settings: Settings, streams: Streams) -> int:
-    import anyio  # noqa: PLC0415 - the command line's help has no use for it
-
-    from openhuman_core.runtime.session import Session  # noqa: PLC0415 - nor for this
+    from openhuman_core.runtime.session import Session  # noqa: PLC0415 - the command line has no use for it
     from openhuman_core.runtime.stdio import Wire  # noqa: PLC0415 - nor for this
 
     sys.setswitchinterval(SWITCH_SECONDS)
 
     async def main() -> int:
-        app, wire = App(settings), Wire(streams.input, streams.output)
-        try:
+        async with App(settings) as app:
+            wire = Wire(streams.input, streams.output)
             return await Session(app.discovery, app.invoker, settings, wire).run()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await app.aclose()
 
     return anyio.run(main)
 

@@ -330,7 +330,7 @@ def stop(daemon: Daemon, how: str) -> None:
         daemon.signal(signal.Signals[how])
 
 
-@pytest.mark.parametrize("how", ["end of input", "core.shutdown", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("how", ["end of input", "core.shutdown", "SIGTERM", "SIGINT", "SIGHUP"])
 def test_a_stop_lets_calls_in_flight_finish(start: StartDaemon, gate: Gate, how: str) -> None:
     """Their answers come, and the exit code says that nothing was lost."""
     daemon = start("--max-in-flight", "1", "--drain-seconds", str(PATIENCE_SECONDS), **gate.env)

@@ -12,9 +12,9 @@ import httpx
 
 from openhuman_core import __version__
 from openhuman_core.backend.credentials import Credential, Credentials
-from openhuman_core.backend.envelope import Answer, facts_of, may_have_acted, payload_of
+from openhuman_core.backend.envelope import Answer, facts_of, may_have_acted, payload_of, seconds_ahead
 from openhuman_core.backend.retry import pause_before_retry
-from openhuman_core.backend.route import Effect, Request, Sending
+from openhuman_core.backend.route import Effect, Request, Route, Sending
 from openhuman_core.errors import (
     ApiKeyRejected,
     BackendTimeout,
@@ -47,6 +47,8 @@ HEADERS = (
     ("accept-encoding", "identity"),
     ("user-agent", f"openhuman-core/{__version__}"),
 )
+
+PROBE = Route("GET", "/auth/me")
 
 
 class Backend:
@@ -93,6 +95,20 @@ class Backend:
         except TimeoutError as problem:
             late = BackendTimeout(f"{request.route} timed out after {timeout:g} s", route=str(request.route))
             raise self._told(late, effect, credential, sending) from problem
+
+    async def probe(self) -> float | None:
+        """Ask for anything, as nobody; gives the seconds by which the hosted API's clock is ahead, if it says so.
+
+        Raises `Configuration`, and `BackendUnavailable` or `BackendTimeout` where no answer comes.
+        """
+        request = Request(PROBE, PROBE.template, None)
+        try:
+            with anyio.fail_after(self.settings.connect_timeout_seconds):
+                answer = await self._exchange(self._request(request, None, None), request)
+        except (httpx.HTTPError, TimeoutError) as problem:
+            cause = problem if isinstance(problem, httpx.HTTPError) else httpx.ReadTimeout("no answer")
+            raise _transport_failure(cause, request) from problem
+        return seconds_ahead(answer.headers.get("date"))
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -26,6 +26,7 @@ KINDS: tuple[Kind, ...] = ("session", "api-key")
 
 EXPIRY_MARGIN_SECONDS = 30
 STORE_VERSION = 1
+SPARES_FOUR = 16
 END_OF_TIME = 62_135_596_800  # as far before 1970 as the calendar of Python goes, and as far after
 NO_CREDENTIAL = "no backend session token; run auth_store_session first"
 
@@ -46,6 +47,11 @@ class Credential:
         """
         digest = hashlib.sha256(self.secret.get_secret_value().encode()).hexdigest()
         return self.subject() or self.user_id or f"{self.kind}:{digest}"
+
+    def last_four(self) -> str:
+        """Give what a person may know it by: the last characters of one that is long enough to spare them."""
+        secret = self.secret.get_secret_value()
+        return secret[-4:] if len(secret) >= SPARES_FOUR else ""
 
     def header(self) -> tuple[str, str]:
         """Give the header that shows this credential to the hosted API."""

@@ -204,8 +204,13 @@ def _retry_after_ms(text: str | None) -> int | None:
         return None
     if text.isascii() and text.isdigit():
         return int(text[:MAX_DIGITS]) * 1000
+    ahead = seconds_ahead(text)
+    return None if ahead is None else max(0, round(ahead * 1000))
+
+
+def seconds_ahead(date: str | None) -> float | None:
+    """Give how far an HTTP date lies ahead of now; None for what is none."""
     try:
-        wait = parsedate_to_datetime(text) - datetime.now(UTC)
+        return (parsedate_to_datetime(date or "") - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError, OverflowError):  # no date, one without a time zone, or one that no calendar has
         return None
-    return max(0, round(wait.total_seconds() * 1000))

@@ -35,6 +35,10 @@ class Request:
     path: str
     body: bytes | None
 
+    def json(self) -> Any:
+        """Give the body as a value; None for none."""
+        return None if self.body is None else json.loads(self.body)
+
 
 @dataclass(frozen=True, slots=True)
 class Route:

@@ -1,99 +1,121 @@
-"""The command line: `call` and `methods`, and the ways to start the daemon and the sandbox."""
+"""The command line: what there is at the top, and how every command ends."""
 
 from __future__ import annotations
 
-import inspect
-import json
 import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from openhuman_core import __version__, app
-from openhuman_core import settings as configuration
+from openhuman_core import __version__
+from openhuman_core.cli.failures import BUG, DONE, EXIT_CODES, INTERRUPTED, PROGRAM, USAGE, in_one_line
+from openhuman_core.cli.text import kebab
+from openhuman_core.cli.topics import TOPICS
+from openhuman_core.cli.tree import GROUPS, MethodGroup, output_of, output_options
 from openhuman_core.errors import CoreError, InvalidParams
-from openhuman_core.protocol import messages
-from openhuman_core.runtime.builtins import BUILTINS
-from openhuman_core.runtime.streams import Streams
 
-PROGRAM = "openhuman-core"
+# What stands behind a \b is left as it is.
+HELP = """\
+OpenHuman's hosted API as one stable surface: plans, credits, payments and teams.
 
-# One for each class of failures that a script treats alike; 1 is a bug.
-EXIT_CODES = {
-    "parse_error": 2,
-    "invalid_request": 2,
-    "method_not_found": 2,
-    "invalid_params": 2,
-    "internal_error": 1,
-    "shutting_down": 130,
-    "unauthenticated": 4,
-    "session_expired": 4,
-    "api_key_rejected": 4,
-    "forbidden": 5,
-    "not_found": 6,
-    "conflict": 7,
-    "rejected": 3,
-    "rate_limited": 11,
-    "backend_unavailable": 10,
-    "backend_timeout": 10,
-    "bad_backend_response": 3,
-    "outcome_unknown": 12,
-    "configuration": 2,
-}
+\b
+Examples:
+  openhuman-core auth login
+  openhuman-core billing get-balance
+  openhuman-core billing top-up --amount-usd 25 --gateway coinbase
+  openhuman-core team change-member-role --team-id T --user-id U --role ADMIN
+  openhuman-core help exit-codes
+"""
+BATCH_HELP = """\
+Make a call of each row of FILE (`-` for stdin): JSON lines of {method, params, id?}, or CSV with --method.
+
+\b
+Example:
+  openhuman-core batch members.csv --method team.send_email_invite --yes
+
+The same run started again does only what is missing. Results are JSON lines in the order of the rows.
+"""
 
 
 def run(words: list[str]) -> int:
     """Run one command; gives the exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a locale that cannot show a character shows its code
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    as_json = "--json" in words
     try:
-        code: int = cli.main(words, prog_name=PROGRAM, standalone_mode=False) or 0
+        code: int = cli.main(words, prog_name=PROGRAM, standalone_mode=False) or DONE
+        sys.stdout.flush()
     except click.ClickException as problem:
-        problem.show()
-        return problem.exit_code
-    except click.Abort:
-        return 130
+        command = problem.ctx.command_path if isinstance(problem, click.UsageError) and problem.ctx else PROGRAM
+        misused = InvalidParams(problem.format_message(), hint=f"See {command} --help.")
+        _say(in_one_line(misused, as_json=as_json))
+        return USAGE
     except CoreError as failure:
-        click.echo(f"{PROGRAM}: {failure.kind}: {failure.message}", err=True)
-        hint = failure.data().get("hint")
-        if hint:
-            click.echo(f"hint: {hint}", err=True)
+        _say(in_one_line(failure, as_json=as_json))
         return EXIT_CODES[failure.kind]
+    except (click.Abort, KeyboardInterrupt):
+        _say(f"{PROGRAM}: interrupted; nothing was sent")
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return DONE
+    except OSError as problem:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _say(f"{PROGRAM}: the output cannot be written: {os.strerror(problem.errno or 0)}")
+        return BUG
     return code
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": kebab})
 @click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
-    """OpenHuman's hosted API as one stable surface: plans, credits, payments and teams."""
+    """Hold every command."""
+
+
+def _auth_commands() -> Mapping[str, click.Command]:
+    from openhuman_core.cli import auth  # noqa: PLC0415 - help of the whole has no use for it
+
+    return auth.COMMANDS
+
+
+for group in GROUPS:
+    cli.add_command(MethodGroup(group, _auth_commands if group == "auth" else dict))
 
 
 @cli.command()
 @click.argument("method")
 @click.option("--params", default=None, metavar="JSON", help="The method's params as a JSON object.")
-def call(method: str, params: str | None) -> None:
-    """Call METHOD in this process and print its outcome as JSON.
+@click.option("--json", is_flag=True, help="Tell a failure as JSON too.")
+@click.option("--yes", "-y", is_flag=True, help="Go on without being asked.")
+def call(method: str, params: str | None, *, json: bool, yes: bool) -> int:
+    """Call METHOD, by its name on the wire, and print its outcome as the wire has it.
 
-    Example: openhuman-core call openhuman.billing_top_up --params '{"amountUsd": 25}'
+    Example: openhuman-core call openhuman.billing_get_transactions --params '{"limit": 5}'
     """
-    import anyio  # noqa: PLC0415 - help has no use for it
+    from openhuman_core.cli.call import Manner, perform  # noqa: PLC0415 - help has no use for it
+    from openhuman_core.cli.output import Output  # noqa: PLC0415 - see above
 
-    async def main() -> Any:
-        core = app.App(configuration.load({}, os.environ))
-        try:
-            return await core.call(method, _params(params))
-        finally:
-            with anyio.CancelScope(shield=True):
-                await core.aclose()
-
-    outcome = anyio.run(main)
-    click.echo(outcome if isinstance(outcome, bytes) else json.dumps(outcome))
+    del json  # its outcome is JSON anyway
+    return perform(method, _params(params), Manner(output=Output(envelope=True), yes=yes))
 
 
 @cli.command()
 def methods() -> None:
     """List every method with its effect and what it does."""
+    import inspect  # noqa: PLC0415 - help has no use for it
+
+    from openhuman_core.app import registry  # noqa: PLC0415 - see above
+    from openhuman_core.runtime.builtins import BUILTINS  # noqa: PLC0415 - see above
+
     rows = [(name, "read", inspect.getdoc(handler) or "") for name, handler in BUILTINS.items()]
-    rows += [(method.name, method.effect.value, method.summary) for method in app.registry().all()]
+    rows += [(method.name, method.effect.value, method.summary) for method in registry().all()]
     width = max(len(name) for name, _, _ in rows)
     for name, effect, summary in rows:
         click.echo(f"{name:{width}}  {effect:6}  {summary}")
@@ -104,12 +126,15 @@ def methods() -> None:
 @click.pass_context
 def serve(ctx: click.Context, words: tuple[str, ...]) -> int:
     """Speak JSON-RPC 2.0 on stdin and stdout until the input ends."""
+    from openhuman_core import app, settings  # noqa: PLC0415 - help has no use for it
+    from openhuman_core.runtime.streams import Streams  # noqa: PLC0415 - see above
+
     if not {"-h", "--help"} & set(words):
         return app.serve(list(words), Streams())
     click.echo(f"Usage: {PROGRAM} serve [OPTIONS]\n\n  {ctx.command.help}\n\nOptions:")
-    for flag, item in configuration.FLAGS.items():
+    for flag, item in settings.FLAGS.items():
         click.echo(f"  --{flag:24} {item.metadata['help']} [default: {item.default}]")
-    return 0
+    return DONE
 
 
 cli.add_command(serve, "run")
@@ -129,8 +154,72 @@ def sandbox(port: int, state: Path | None) -> None:
     anyio.run(serve_sandbox, port, state, click.echo)
 
 
+@cli.command("help")
+@click.argument("words", nargs=-1)
+@click.pass_context
+def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """Explain a command, or one of: environment, exit-codes, idempotency, output."""
+    topic = TOPICS.get(kebab(" ".join(words)))
+    if topic is not None:
+        click.echo(topic)
+        return
+    context = ctx.find_root()
+    command: click.Command = context.command
+    for word in words:
+        found = command.get_command(context, word) if isinstance(command, click.Group) else None
+        if found is None:
+            raise click.UsageError(f"no such command or topic: {' '.join(words)}")
+        command, context = found, click.Context(found, info_name=word, parent=context)
+    click.echo(command.get_help(context))
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes a shell complete commands and options.
+
+    Example: source <(openhuman-core completion bash)
+    """
+    from click.shell_completion import get_completion_class  # noqa: PLC0415 - few ask
+
+    kind = get_completion_class(shell)
+    if kind is not None:
+        click.echo(kind(cli, {}, PROGRAM, "_OPENHUMAN_CORE_COMPLETE").source())
+
+
+@cli.command(params=output_options())
+def doctor(**given: Any) -> int:
+    """Look at what calls depend on, and say what to do where something is wrong."""
+    from openhuman_core.cli.doctor import examine  # noqa: PLC0415 - help has no use for it
+
+    return examine(output_of(given))
+
+
+@cli.command(help=BATCH_HELP)
+@click.argument("file")
+@click.option("--method", default=None, metavar="NAME", help="The method of every row, as a CSV file needs it.")
+@click.option("--concurrency", default=4, show_default=True, type=click.IntRange(1, 100), help="Rows at the same time.")
+@click.option(
+    "--rate", default=None, type=click.FloatRange(min=0, min_open=True), help="At most so many rows a second."
+)
+@click.option("--run", default=None, metavar="NAME", help="Name of the run; by default that of the file.")
+@click.option("--json", is_flag=True, help="Tell a failure of the run itself as JSON.")
+@click.option("--yes", "-y", is_flag=True, help="Go on without being asked.")
+@click.option("--expect-user", default=None, metavar="ID", help="Write only as this user.")
+@click.option("--expect-team", default=None, metavar="ID", help="Write only in this team.")
+@click.option("--backend-url", default=None, metavar="URL", help="Ask this hosted API.")
+def batch(**given: Any) -> int:
+    """Make a call of each row of a file."""
+    from openhuman_core.cli.batch import Bulk, run_bulk  # noqa: PLC0415 - help has no use for it
+
+    del given["json"]  # rows are told as JSON anyway
+    return run_bulk(Bulk(**given))
+
+
 def _params(text: str | None) -> Any:
     """Read the params as strictly as the wire does."""
+    from openhuman_core.protocol import messages  # noqa: PLC0415 - help has no use for it
+
     if text is None:
         return None
     params = messages.decode(text.encode(errors="surrogateescape"))

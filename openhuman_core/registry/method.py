@@ -47,6 +47,16 @@ class Method:
         """The name on the wire."""
         return f"{self.namespace.prefix}{self.function}"
 
+    @property
+    def writes(self) -> bool:
+        """Whether a call may change anything."""
+        return self.effect is not Effect.READ
+
+    @property
+    def asks_first(self) -> bool:
+        """Whether a person is asked before the call is made."""
+        return self.destructive or self.effect is Effect.MONEY
+
     @cached_property
     def summary(self) -> str:
         """The docstring as one line of text."""

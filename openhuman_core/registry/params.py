@@ -49,11 +49,11 @@ class Params(BaseModel):
         strict=True, extra="forbid", frozen=True, alias_generator=to_camel, defer_build=True, hide_input_in_errors=True
     )
 
-    def wire(self) -> dict[str, Any]:
-        """Give the values that are not absent under their wire names; secrets are opened."""
+    def wire(self, *, covered: bool = False) -> dict[str, Any]:
+        """Give the values that are not absent under their wire names; secrets are opened, or `covered`."""
         values = ((field.alias or name, getattr(self, name)) for name, field in type(self).model_fields.items())
         return {
-            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            name: ("[redacted]" if covered else value.get_secret_value()) if isinstance(value, SecretStr) else value
             for name, value in values
             if value is not None
         }

@@ -34,8 +34,12 @@ class Registry:
             raise MethodNotFound(f"unknown method: {name} (method not found)")
         return method
 
+    def namespace(self, prefix: str) -> list[Method]:
+        """Give the methods whose names begin so, in the order of declaration."""
+        return [*self._loaders[prefix]().methods.values()]
+
     def all(self) -> list[Method]:
         """Give every method, in the order of declaration."""
         for prefix in self._loaders:
             self.load(prefix)
-        return [method for loader in self._loaders.values() for method in loader().methods.values()]
+        return [method for prefix in self._loaders for method in self.namespace(prefix)]

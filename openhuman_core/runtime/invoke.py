@@ -134,6 +134,30 @@ class Invoker:
             key=getattr(options, "idempotency_key", None),
         )
 
+    def plan(self, invocation: Invocation) -> dict[str, Any]:
+        """Say what the call would do, without a byte on the network; secrets are covered.
+
+        Raises the `CoreError`s of a call that would not come as far as being sent.
+        """
+        method = invocation.method
+        try:
+            backend = self.open()
+            credential = backend.credentials.require() if method.needs_credential else None
+            route, base_url = method.route, backend.base_url if method.route else ""
+            sent = route.request(invocation.params.wire(covered=True)) if route else None
+        except CoreError as failure:
+            told(failure, method)
+            raise
+        return {
+            "method": method.name,
+            "effect": method.effect.value,
+            "route": str(route) if route else None,
+            "request": sent and {"verb": sent.route.verb, "url": base_url + sent.path, "body": sent.json()},
+            "account": credential.account() if credential else None,
+            "baseUrl": base_url or None,
+            "idempotencyKey": invocation.key,
+        }
+
     async def run(self, invocation: Invocation) -> RpcOutcome[Any]:
         """Make the call; raises `CoreError`."""
         method, key, timeout = invocation.method, invocation.key, invocation.seconds_left()

@@ -170,6 +170,15 @@ class Journal:
             records = [(status, json.loads(self._vault.unseal(record))) for status, record in rows]
         return [{**record, **({"status": status} if status else {})} for status, record in records]
 
+    def health(self) -> str:
+        """Say where the journal is and how many keys of whichever account it holds, once it proves to be sound."""
+        with self._transaction() as database:
+            (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+            (count,) = database.execute("SELECT count(*) FROM calls").fetchone()
+        return f"{self._directory / 'journal.db'} holds {count} keys"
+
     def close(self) -> None:
         """Close the file, and stop being its user."""
         with self._lock:

@@ -33,6 +33,9 @@ MAX_UNREAD_BYTES = 2**20
 # How long the last answers have to be read once everything is given up.
 FLUSH_SECONDS = 0.5
 
+# A terminal that closes says so by SIGHUP, where there is one.
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
+
 DRAINED, FORCED, PARENT_GONE, STDOUT_CLOSED = 0, 20, 21, 22
 
 
@@ -180,7 +183,7 @@ class Session:
         self.stop(STDOUT_CLOSED)
 
     async def _watch_signals(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
             async for _ in signals:
                 if self._vitals.draining:
                     self._draining.cancel()

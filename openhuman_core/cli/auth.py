@@ -1,0 +1,113 @@
+"""Signing in, looking at who is signed in, signing out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from openhuman_core.app import App
+from openhuman_core.cli.call import ME, in_app
+from openhuman_core.cli.failures import DONE, SIGN_IN
+from openhuman_core.cli.tree import output_of, output_options
+from openhuman_core.errors import CoreError, SessionExpired
+from openhuman_core.protocol.messages import encode
+
+KIND = click.Option(
+    ["--kind"], type=click.Choice(["session", "api-key"]), default="session", show_default=True, help="What it is."
+)
+
+
+def login(**given: Any) -> int:
+    """Store a session token, verified with the hosted API, or an API key."""
+    token = _token(stdin=given["token_stdin"], file=given["token_file"], kind=given["kind"])
+
+    async def store(app: App) -> Any:
+        if given["kind"] == "session":
+            return (await app.call("openhuman.auth_store_session", {"token": token})).value
+        await app.call("openhuman.auth_set_credential", {"token": token, "kind": "api-key"})
+        return await _state(app)
+
+    output_of(given).show(in_app(given["backend_url"], store))
+    return DONE
+
+
+def status(**given: Any) -> int:
+    """Tell as whom calls are made: where the credential is from, its user and team, its end, its last characters."""
+    state = in_app(given["backend_url"], _state)
+    output_of(given).show(state)
+    return DONE if state["isAuthenticated"] else SIGN_IN
+
+
+def logout(**given: Any) -> int:
+    """Forget every stored credential; those of the environment are not this program's to forget."""
+    outcome = in_app(None, lambda app: app.call("openhuman.auth_clear_credential", {}))
+    output_of(given).show(outcome.value, outcome.logs)
+    return DONE
+
+
+async def _state(app: App) -> dict[str, Any]:
+    """Say what is known here, and the user and team that the hosted API knows, as far as it answers."""
+    state = json.loads(encode((await app.call("openhuman.auth_get_state", {})).value))
+    credential = app.credential()
+    found = {
+        "isAuthenticated": state["isAuthenticated"],
+        "source": app.credential_source(),
+        "store": str(app.settings.core / "credentials.json"),
+        "baseUrl": app.settings.base_url(),
+        "kind": state["credential"],
+        "lastFour": credential.last_four() if credential else None,
+        "userId": state["userId"],
+        "teamId": None,
+        "expiresAt": state["expiresAt"],
+        "problem": None,
+    }
+    if not state["isAuthenticated"]:
+        problem = SessionExpired("the session is over") if credential else None
+        return {**found, "problem": problem.message if problem else "no credential is stored or set"}
+    try:
+        me = json.loads(encode((await app.call(ME, {})).value))
+    except CoreError as failure:
+        refused = failure.kind in ("session_expired", "api_key_rejected")
+        return {**found, "isAuthenticated": not refused, "problem": failure.message}
+    user = next((me[name] for name in ("id", "_id", "userId") if name in me), None) if isinstance(me, dict) else None
+    return {**found, "userId": user or found["userId"], "teamId": me.get("activeTeamId") if user else None}
+
+
+def _token(*, stdin: bool, file: str | None, kind: str) -> str:
+    if file is not None:
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as problem:
+            raise click.UsageError(f"{file} cannot be read") from problem
+    if stdin:
+        return sys.stdin.read().strip()
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody can be asked here: give --token-stdin or --token-file PATH")
+    asked: str = click.prompt("API key" if kind == "api-key" else "Session token", hide_input=True, err=True)
+    return asked.strip()
+
+
+def _command(callback: Any, *options: click.Parameter) -> click.Command:
+    yes = click.Option(["--yes", "-y"], is_flag=True, help="Go on without being asked.")
+    return click.Command(
+        callback.__name__, callback=callback, params=[*options, *output_options(), yes], help=callback.__doc__
+    )
+
+
+_BACKEND_URL = click.Option(["--backend-url"], metavar="URL", help="Ask this hosted API.")
+COMMANDS: Mapping[str, click.Command] = {
+    "login": _command(
+        login,
+        KIND,
+        click.Option(["--token-stdin"], is_flag=True, help="Read it from stdin."),
+        click.Option(["--token-file"], metavar="PATH", help="Read it from a file."),
+        _BACKEND_URL,
+    ),
+    "status": _command(status, _BACKEND_URL),
+    "logout": _command(logout),
+}

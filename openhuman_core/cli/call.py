@@ -1,0 +1,202 @@
+"""One call as a command makes it: shown, confirmed, checked against the account that is expected, made, printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+import click
+
+from openhuman_core import settings as configuration
+from openhuman_core.app import App
+from openhuman_core.cli.failures import DONE, REFUSED, STILL_PENDING, ConfirmationRequired
+from openhuman_core.cli.output import Output
+from openhuman_core.cli.text import harmless
+from openhuman_core.errors import PolicyDenied
+from openhuman_core.protocol.messages import encode
+from openhuman_core.registry.method import Method
+from openhuman_core.registry.outcome import RpcOutcome
+from openhuman_core.runtime.builtins import BUILTINS
+
+ME = "openhuman.auth_get_me"
+WAIT = "openhuman.billing_wait_for_payment"
+# How a Coinbase charge can end, and what a script is told of it; any other state is still pending.
+CHARGE_ENDS = {"COMPLETED": DONE, "OVERPAID": DONE, "UNDERPAID": REFUSED, "EXPIRED": REFUSED}
+# Where an answer holds a link that somebody is to open.
+LINKS = ("url", "checkoutUrl", "hostedUrl", "portalUrl")
+LARGEST_PAGE = 100
+# An account that has no name is a digest, of which so much is enough to tell it by.
+LONGEST_NAME = 24
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a call is to be made, beside its params."""
+
+    output: Output
+    yes: bool = False
+    dry_run: bool = False
+    expect_user: str | None = None
+    expect_team: str | None = None
+    backend_url: str | None = None
+    all: bool = False
+    open: bool = False
+    wait: bool = False
+
+
+def pages(method: Method) -> bool:
+    """Tell whether a method gives a list page by page."""
+    return {"limit", "offset"} <= method.params.model_fields.keys()
+
+
+def in_app(backend_url: str | None, work: Callable[[App], Awaitable[T]]) -> T:
+    """Do `work` with the program that the environment describes; raises what it raises, and `Configuration`."""
+
+    async def main() -> T:
+        flags = {"backend_url": backend_url} if backend_url else {}
+        async with App(configuration.load(flags, os.environ)) as app:
+            return await work(app)
+
+    return anyio.run(main)
+
+
+def perform(name: str, params: Any, manner: Manner) -> int:
+    """Call the method of that name on the wire and print what comes of it; gives the exit code, raises `CoreError`."""
+    return in_app(manner.backend_url, lambda app: _perform(app, name, params, manner))
+
+
+async def _perform(app: App, name: str, params: Any, manner: Manner) -> int:
+    if name in BUILTINS:
+        manner.output.show((await app.call(name, params)).value)
+        return DONE
+    method = app.registry.find(name)
+    params = {} if params is None else params
+    if manner.dry_run:
+        manner.output.show({"dryRun": True, **app.plan(method.name, params)})
+        return DONE
+    if method.asks_first:
+        confirm(describe(app.plan(method.name, params)), yes=manner.yes)
+    await check_account(app, method, params, manner)
+    outcome = await (_all_pages(app, method, params) if manner.all else app.call(method.name, params, _tell))
+    made = json.loads(encode(outcome.value))
+    if manner.wait:
+        return await _follow(app, made, manner.output)
+    manner.output.show(outcome.value, outcome.logs)
+    _tell_of_more(method, params, made, all_pages=manner.all)
+    if manner.open:
+        _offer_to_open(made, yes=manner.yes)
+    return exit_code_of(method, made)
+
+
+def describe(plan: Mapping[str, Any]) -> str:
+    """Say what a call would do, to whom and where, for somebody who has to say yes."""
+    request = plan["request"] or {}
+    body = ", ".join(f"{name} {_brief(value)}" for name, value in (request.get("body") or {}).items())
+    who = str(plan["account"])[:LONGEST_NAME]
+    what = f"{plan['method']}{f' ({body})' if body else ''}"
+    return harmless(f"{what}: {plan['route']}, as {who}, at {plan['baseUrl']}")
+
+
+def confirm(what: str, *, yes: bool) -> None:
+    """Ask for a yes on the terminal; raises `ConfirmationRequired` where there is none, or nobody to ask."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfirmationRequired(f"nobody can be asked here: {what}", moneyMoved="no")
+    if not click.confirm(f"{what}\nGo on?", err=True):
+        raise ConfirmationRequired(f"not confirmed: {what}", hint="Nothing was sent.", moneyMoved="no")
+
+
+async def check_account(app: App, method: Method, params: Mapping[str, Any], manner: Manner) -> None:
+    """Ask the hosted API whose account this is before anything is written; raises `PolicyDenied` for another's."""
+    if not method.writes or not (manner.expect_user or manner.expect_team):
+        return
+    me = json.loads(encode((await app.call(ME, {})).value))
+    me = me if isinstance(me, dict) else {}
+    user = next((str(me[name]) for name in ("id", "_id", "userId") if me.get(name)), None)
+    team = params.get("teamId") or me.get("activeTeamId")
+    for what, expected, found in (("user", manner.expect_user, user), ("team", manner.expect_team, team)):
+        if expected and expected != found:
+            raise PolicyDenied(
+                f"the {what} is {found or 'not known'}, not {expected}; nothing was written",
+                hint=f"Sign in as another user, or mend --expect-{what}.",
+                moneyMoved="no",
+            )
+
+
+def exit_code_of(method: Method, made: Any) -> int:
+    """Give the exit code of a call that succeeded: a payment that is followed may still be open, or have failed."""
+    if method.name != WAIT:
+        return DONE
+    return CHARGE_ENDS.get(str(made.get("status")) if isinstance(made, dict) else "", STILL_PENDING)
+
+
+async def _follow(app: App, charge: Any, output: Output) -> int:
+    """Say where to pay, then follow the payment; what is printed is the charge with its last state."""
+    charge = charge if isinstance(charge, dict) else {}
+    click.echo(harmless(f"To pay: {charge.get('hostedUrl')}"), err=True)
+    outcome = await app.call(WAIT, {"gatewayTransactionId": charge.get("gatewayTransactionId")}, _tell)
+    state = json.loads(encode(outcome.value))
+    output.show({**charge, **state}, outcome.logs)
+    return CHARGE_ENDS.get(state.get("status"), STILL_PENDING)
+
+
+async def _all_pages(app: App, method: Method, params: dict[str, Any]) -> RpcOutcome[Any]:
+    """Page through a list to its end and give it as one page would be."""
+    whole: Any = None
+    offset = params.get("offset", 0)
+    while True:
+        page = {**params, "limit": params.get("limit", LARGEST_PAGE), "offset": offset}
+        outcome = await app.call(method.name, page)
+        made = json.loads(encode(outcome.value))
+        items = _items(made)
+        if whole is None:
+            whole = made
+        else:
+            _items(whole).extend(items)
+        offset += len(items)
+        if not items or (isinstance(made, dict) and offset >= made.get("total", offset + 1)):
+            return RpcOutcome(whole, *outcome.logs)
+
+
+def _items(page: Any) -> list[Any]:
+    members = page.values() if isinstance(page, dict) else [page]
+    lists = [value for value in members if isinstance(value, list)]
+    return lists[0] if len(lists) == 1 else []
+
+
+def _tell_of_more(method: Method, params: Mapping[str, Any], made: Any, *, all_pages: bool) -> None:
+    """Say on stderr that a list goes on, or may."""
+    if all_pages or not pages(method):
+        return
+    total = made.get("total") if isinstance(made, dict) else None
+    shown = params.get("offset", 0) + len(_items(made))
+    if isinstance(total, int) and shown < total:
+        click.echo(f"There are {total - shown} more of {total}; --all gives them.", err=True)
+    elif total is None and len(_items(made)) >= params.get("limit", method.params.model_fields["limit"].default):
+        click.echo("There may be more; --all gives them.", err=True)
+
+
+def _offer_to_open(made: Any, *, yes: bool) -> None:
+    link = next((made[name] for name in LINKS if isinstance(made, dict) and isinstance(made.get(name), str)), None)
+    if link is None or not link.startswith(("https://", "http://")):
+        click.echo("There is no link to open.", err=True)
+        return
+    confirm(f"Open {harmless(link)} in a browser", yes=yes)
+    click.launch(link)
+
+
+def _tell(value: Any) -> None:
+    """Show progress on stderr."""
+    click.echo(harmless(json.dumps(value)), err=True)
+
+
+def _brief(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

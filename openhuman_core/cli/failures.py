@@ -1,0 +1,63 @@
+"""How the command line ends: an exit code for each class of failures that a script treats alike, and one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from openhuman_core.cli.text import harmless
+from openhuman_core.errors import CoreError
+
+PROGRAM = "openhuman-core"
+
+DONE, BUG, USAGE, STILL_PENDING, PARTLY_FAILED, UNCONFIRMED, INTERRUPTED = 0, 1, 2, 8, 9, 13, 130
+REFUSED, SIGN_IN = 3, 4
+
+EXIT_CODES: Mapping[str, int] = {
+    "parse_error": USAGE,
+    "invalid_request": USAGE,
+    "method_not_found": USAGE,
+    "invalid_params": USAGE,
+    "configuration": USAGE,
+    "journal_unavailable": USAGE,
+    "internal_error": BUG,
+    "rejected": REFUSED,
+    "bad_backend_response": REFUSED,
+    "unauthenticated": SIGN_IN,
+    "session_expired": SIGN_IN,
+    "api_key_rejected": SIGN_IN,
+    "forbidden": 5,
+    "policy_denied": 5,
+    "not_found": 6,
+    "conflict": 7,
+    "idempotency_conflict": 7,
+    "backend_unavailable": 10,
+    "backend_timeout": 10,
+    "rate_limited": 11,
+    "outcome_unknown": 12,
+    "confirmation_required": UNCONFIRMED,
+    "cancelled": INTERRUPTED,
+    "shutting_down": INTERRUPTED,
+}
+
+
+class ConfirmationRequired(CoreError):
+    """What was asked for needs a yes, and there was none; nothing was sent. Only the command line knows this kind."""
+
+    kind, code = "confirmation_required", -32017
+    hint = "Give --yes to go on without being asked."
+
+
+def in_one_line(failure: CoreError, *, as_json: bool) -> str:
+    """Word a failure for stderr, without anything that could move a terminal's cursor."""
+    data = failure.data()
+    if as_json:
+        return json.dumps({"error": {"code": failure.code, "message": failure.message, **data}})
+    told = {
+        "retryable": "yes" if data["retryable"] else "no",
+        "money moved": data.get("moneyMoved"),
+        "effect": data.get("effect"),
+        "hint": data.get("hint"),
+    }
+    facts = "; ".join(f"{name}: {value}" for name, value in told.items() if value is not None)
+    return harmless(f"{PROGRAM}: {data['kind']}: {failure.message} ({facts})")

@@ -1,0 +1,122 @@
+"""Params as options, made from the models that the methods declare."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from openhuman_core.cli.text import kebab
+from openhuman_core.protocol import messages
+from openhuman_core.registry.method import Method
+
+# On a command line progress is shown, not told to somebody.
+NO_OPTIONS = ("progressToken",)
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One param of a method: its wire name, JSON type (`secret` for what must not be seen), help and known values."""
+
+    name: str
+    type: str
+    help: str
+    required: bool
+
+    @property
+    def option(self) -> str:
+        """The name as the command line spells it."""
+        return kebab(self.name)
+
+
+def params_of(method: Method) -> list[Param]:
+    """Give the params of a method that are options, its own first."""
+    from openhuman_core.registry.openrpc import describe_params  # noqa: PLC0415 - brings pydantic
+
+    described = {param["name"]: param for model in (method.options, method.params) for param in describe_params(model)}
+    found: dict[str, Param] = {}
+    for name in [*(name for name in described if name not in NO_OPTIONS)]:
+        param = described[name]
+        made = Param(name, _type_of(param["schema"]), param["summary"], param["required"])
+        found.setdefault(made.option, made)  # of two spellings of one name the first counts
+    return sorted(found.values(), key=lambda param: (not param.required, param.name in ("timeoutMs", "idempotencyKey")))
+
+
+def options_for(param: Param) -> list[click.Option]:
+    """Make the options of a param; a secret is never one itself, since the list of processes shows those."""
+    text = param.help if not param.required else f"{param.help}  [required]"
+    if param.type == "secret":
+        return [
+            click.Option([f"--{param.option}-stdin"], is_flag=True, help=f"Read it from stdin: {text}"),
+            click.Option([f"--{param.option}-file"], metavar="PATH", help=f"Read it from a file: {text}"),
+        ]
+    if param.type == "boolean":
+        return [click.Option([f"--{param.option}/--no-{param.option}"], default=None, help=text)]
+    metavar = {"object": "JSON|@FILE|-", "array": "VALUE", "integer": "N", "number": "N"}.get(param.type, "TEXT")
+    return [click.Option([f"--{param.option}"], metavar=metavar, multiple=param.type == "array", help=text)]
+
+
+def gather(params: list[Param], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a call's params of what click read; raises `click.UsageError` for what cannot be read."""
+    values: dict[str, Any] = {}
+    for param in params:
+        name = param.option.replace("-", "_")
+        if param.type == "secret":
+            secret = _secret(param, given)
+            if secret is not None:
+                values[param.name] = secret
+        elif given.get(name) not in (None, ()):
+            values[param.name] = value_of(param, given[name])
+    return values
+
+
+def value_of(param: Param, text: Any) -> Any:
+    """Read one value; a number that is none stays text, since the method's own check words that better."""
+    if param.type == "integer" and re.fullmatch(r"-?\d{1,400}", text):
+        return int(text)
+    if param.type == "number" and re.fullmatch(r"-?\d{1,400}(\.\d+)?([eE][+-]?\d+)?", text):
+        return messages.decode(text.encode())
+    if param.type == "object":
+        return _json(param, _content(text))
+    if param.type == "array":
+        return [item for one in text for item in (_json(param, one) if one.startswith("[") else [one])]
+    return text
+
+
+def _content(text: str) -> str:
+    if text == "-":
+        return sys.stdin.read()
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise click.UsageError(f"{text[1:]} cannot be read") from problem
+
+
+def _json(param: Param, text: str) -> Any:
+    value = messages.decode(text.encode(errors="surrogateescape"))
+    if isinstance(value, messages.Malformed):
+        raise click.UsageError(f"--{param.option} is not JSON")
+    return value
+
+
+def _secret(param: Param, given: Mapping[str, Any]) -> str | None:
+    name = param.option.replace("-", "_")
+    if given.get(f"{name}_stdin"):
+        return sys.stdin.read().strip()
+    path = given.get(f"{name}_file")
+    return _content(f"@{path}").strip() if path else None
+
+
+def _type_of(schema: Mapping[str, Any]) -> str:
+    arms = [arm for arm in schema.get("anyOf", [schema]) if arm.get("type") != "null"]
+    if any(arm.get("format") == "password" for arm in arms):
+        return "secret"
+    types = {arm.get("type", "object") for arm in arms}
+    return "number" if "number" in types else str(min(types))

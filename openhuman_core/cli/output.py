@@ -1,0 +1,153 @@
+"""What a command prints: JSON as it came, lines of it, a part of it, or a view for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import click
+
+from openhuman_core.cli.text import harmless
+from openhuman_core.protocol.messages import encode, outcome
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)")
+# A table needs about so many columns of a terminal for each of its own.
+COLUMN_WIDTH = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How the caller wants it; by default a view on a terminal, and JSON elsewhere."""
+
+    json: bool = False
+    jsonl: bool = False
+    query: str | None = None
+    envelope: bool = False
+    verbose: bool = False
+
+    def show(self, payload: Any, logs: tuple[str, ...] = ()) -> None:
+        """Print a payload, a value or `RawJson`, and nothing else, on stdout.
+
+        Raises `click.UsageError` for a query that is none, and `OSError` where stdout cannot be written.
+        """
+        if self.verbose:
+            for line in logs:
+                click.echo(harmless(line), err=True)
+        if self.envelope:
+            payload = outcome(payload, logs) if logs else payload
+        if self.query is not None:
+            payload = _found(self.query, json.loads(encode(payload)))
+        if self.jsonl:
+            text = b"".join(_one_line(item) for item in items_of(json.loads(encode(payload))))
+        elif self.json or self.query or self.envelope or not sys.stdout.isatty():
+            text = _one_line(payload)
+        else:
+            _print_view(json.loads(encode(payload)))
+            return
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text)
+        sys.stdout.buffer.flush()
+
+
+def items_of(payload: Any) -> list[Any]:
+    """Give the items of a list, or of an object's only list; anything else is one item."""
+    if isinstance(payload, dict):
+        lists = [value for value in payload.values() if isinstance(value, list)]
+        return lists[0] if len(lists) == 1 else [payload]
+    return payload if isinstance(payload, list) else [payload]
+
+
+def _one_line(value: Any) -> bytes:
+    """Write JSON on one line; what a terminal would obey stands in strings only, and is escaped there."""
+    text = bytes(encode(value))
+    return (text if text.isascii() and b"\x7f" not in text else harmless(text.decode()).encode()) + b"\n"
+
+
+def _found(query: str, value: Any) -> Any:
+    import jmespath  # noqa: PLC0415 - few ask
+
+    try:
+        return jmespath.search(query, value)
+    except jmespath.exceptions.JMESPathError as problem:
+        raise click.UsageError(f"--query: {str(problem).splitlines()[0]}") from problem
+
+
+def _print_view(value: Any) -> None:
+    from rich.console import Console  # noqa: PLC0415 - a terminal's library
+
+    columns = os.environ.get("COLUMNS", "")
+    console = Console(markup=False, highlight=False, emoji=False, width=int(columns) if columns.isdigit() else None)
+    for view in _views(value, console.width):
+        console.print(view, overflow="fold")
+
+
+def _views(value: Any, width: int) -> list[Any]:
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return _table([_flat(item) for item in value], width)
+    if not isinstance(value, dict):
+        return [_cell("", value)]
+    lists = {
+        name: item for name, item in value.items() if isinstance(item, list) and item and isinstance(item[0], dict)
+    }
+    views = [_pairs(_flat({name: item for name, item in value.items() if name not in lists}))]
+    for name, item in lists.items():
+        views += ["", f"{harmless(name)}:", *_views(item, width)]
+    return views
+
+
+def _table(rows: list[dict[str, Any]], width: int) -> list[Any]:
+    """Make a table, or a list of key-value views where the terminal is too narrow for one."""
+    from rich.table import Table  # noqa: PLC0415 - see above
+
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if len(names) * COLUMN_WIDTH > width:
+        return [view for row in rows for view in (_pairs(row), "")][:-1]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        is_number = all(isinstance(row.get(name), int | float | None) for row in rows)
+        table.add_column(harmless(name), overflow="fold", justify="right" if is_number else "left")
+    for row in rows:
+        table.add_row(*(_cell(name, row.get(name)) for name in names))
+    return [table]
+
+
+def _pairs(row: dict[str, Any]) -> Any:
+    from rich.table import Table  # noqa: PLC0415 - see above
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", overflow="fold")
+    grid.add_column(overflow="fold")
+    for name, value in row.items():
+        grid.add_row(harmless(name), _cell(name, value))
+    return grid
+
+
+def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name the members of inner objects by their path."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, dict) and value:
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _cell(name: str, value: Any) -> str:
+    """Word a value: money as money, times in local time, everything whole."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float) and name.endswith("Usd"):
+        amount = Decimal(str(value))
+        return f"${amount:,.2f}" if amount == round(amount, 2) else f"${amount:,f}"
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    return harmless(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,18 @@
+"""Text that came from elsewhere, made safe for a terminal, and the spellings of names."""
+
+from __future__ import annotations
+
+import re
+
+# Controls of ASCII and Latin-1, line separators, and what turns the direction of text.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def harmless(text: str) -> str:
+    """Escape what a terminal would obey instead of show."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def kebab(name: str) -> str:
+    """Spell a name as options and commands are: `amountUsd`, `amount_usd` and `amount-usd` are one."""
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"-\1", name).replace("_", "-").lower()

@@ -1,0 +1,308 @@
+"""Every method as a command: what it sends, how it fails, and what a script is told."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import click
+import pytest
+
+from openhuman_core import app
+from openhuman_core.cli.failures import EXIT_CODES
+from openhuman_core.cli.main import cli
+from openhuman_core.cli.main import run as run_command
+from openhuman_core.cli.options import params_of
+from openhuman_core.cli.text import kebab
+from openhuman_core.registry.method import Method
+from openhuman_core.registry.openrpc import ERRORS
+from openhuman_core.runtime.builtins import BUILTINS
+from tests.support.recorder import CLOSE, Recorder, answer, ok
+
+METHODS = app.registry().all()
+ROUTED = [method for method in METHODS if method.route and method.name != "openhuman.billing_wait_for_payment"]
+VALUES = {"integer": "7", "number": "25", "object": '{"a": 1}', "secret": "token-token-token"}
+HOSTILE = "no\u001b[31m\u009b2J\u202e"
+
+
+class Done(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], home: Any, backend: Recorder
+) -> Run:
+    """Run commands in this process, signed in at the recording hosted API."""
+    monkeypatch.setenv("OPENHUMAN_WORKSPACE", str(home))
+    monkeypatch.setenv("BACKEND_URL", backend.url)
+    monkeypatch.setenv("OPENHUMAN_TOKEN", "test-session-token")
+    monkeypatch.setenv("OPENHUMAN_NO_RETRIES", "1")
+
+    def run(*words: str) -> Done:
+        code = run_command([*words])
+        return Done(code, *capfdbinary.readouterr())
+
+    return run
+
+
+def words_of(method: Method, tmp_path: Any) -> list[str]:
+    """Make the words of a command with every param that it needs."""
+    words = [kebab(method.namespace.name), kebab(method.function)]
+    for param in params_of(method):
+        if param.required and param.type == "secret":
+            (tmp_path / "secret").write_text(VALUES["secret"], encoding="utf-8")
+            words += [f"--{param.option}-file", str(tmp_path / "secret")]
+        elif param.required:
+            words += [f"--{param.option}", VALUES.get(param.type, "x")]
+    return words
+
+
+def commands(group: click.Group = cli, path: str = "") -> list[tuple[str, click.Command]]:
+    """Walk the tree of commands."""
+    context = click.Context(group)
+    found = [(f"{path} {name}".strip(), group.get_command(context, name)) for name in group.list_commands(context)]
+    inner = [entry for name, child in found if isinstance(child, click.Group) for entry in commands(child, name)]
+    return [(name, child) for name, child in found if child is not None and not isinstance(child, click.Group)] + inner
+
+
+def test_every_method_is_a_command_and_every_command_of_a_group_a_method() -> None:
+    """Beside the three that sign in and out."""
+    known = {f"{kebab(method.namespace.name)} {kebab(method.function)}" for method in METHODS}
+    known |= {name.replace(".", " ") for name in BUILTINS}
+    found = {name for name, _ in commands() if " " in name}
+    assert found == known | {"auth login", "auth status", "auth logout"}
+
+
+def test_no_secret_is_an_option() -> None:
+    """The list of processes shows those to everybody."""
+    options = {option for _, command in commands() for param in command.params for option in param.opts}
+    assert not {option for option in options if re.search(r"token$|secret$|password$", option)}
+    assert {"--token-stdin", "--token-file", "--login-token-stdin", "--login-token-file"} <= options
+
+
+@pytest.mark.parametrize("method", ROUTED, ids=lambda method: method.name)
+def test_a_command_asks_what_its_method_asks(command: Run, backend: Recorder, tmp_path: Any, method: Method) -> None:
+    """And prints what came back, as it came."""
+    backend.default = answer(raw=b'{"success":true,"data":{"_id":"u","n":1.50}}')
+    done = command(*words_of(method, tmp_path), "--yes")
+    assert method.route is not None
+    assert (done.code, done.err) == (0, b"")
+    assert [seen.verb for seen in backend.seen] == [method.route.verb]
+    if method.name != "openhuman.auth_store_session":
+        assert done.out == b'{"_id":"u","n":1.50}\n'
+
+
+FAILURES: dict[str, tuple[bytes, str]] = {
+    "400": (answer(400, {"success": False, "error": HOSTILE}), "rejected"),
+    "401": (answer(401, {"success": False, "error": HOSTILE}), "session_expired"),
+    "403": (answer(403, {"success": False, "error": HOSTILE}), "forbidden"),
+    "404": (answer(404, {"success": False, "error": HOSTILE}), "not_found"),
+    "409": (answer(409, {"success": False, "error": HOSTILE}), "conflict"),
+    "429": (answer(429, {"success": False, "error": HOSTILE}), "rate_limited"),
+    "500": (answer(500, {"success": False, "error": HOSTILE}), "backend_unavailable"),
+    "no JSON": (answer(200, raw=b"<html>\x1b[31m"), "bad_backend_response"),
+    "lost": (CLOSE, "backend_unavailable"),
+}
+
+
+def expected_kind(method: Method, failure: str) -> str:
+    """Say how a call to the method ends after what the hosted API did."""
+    kind = FAILURES[failure][1]
+    lost = failure in ("500", "no JSON", "lost") or (failure == "409" and method.effect == "money")
+    if lost and not method.effect.repeatable:
+        return "outcome_unknown"
+    if method.name == "openhuman.auth_store_session" and failure in ("400", "401", "403", "404", "409"):
+        return "unauthenticated"
+    if method.name == "openhuman.auth_consume_login_token" and failure == "401":
+        return "rejected"
+    return kind
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("method", ROUTED, ids=lambda method: method.name)
+def test_a_command_fails_as_its_kind_says(  # noqa: PLR0917 - fixtures
+    command: Run, backend: Recorder, tmp_path: Any, method: Method, failure: str, form: str
+) -> None:
+    """Exit code, nothing on stdout, and one line on stderr that moves no terminal."""
+    backend.default = FAILURES[failure][0]
+    done = command(*words_of(method, tmp_path), "--yes", *(["--json"] if form == "json" else []))
+    kind = expected_kind(method, failure)
+    assert (done.code, done.out, done.err.count(b"\n")) == (EXIT_CODES[kind], b"", 1)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", done.err.decode())
+    if form == "text":
+        assert done.err.startswith(b"openhuman-core: %b: " % kind.encode())
+    else:
+        error = json.loads(done.err)["error"]
+        assert (error["kind"], isinstance(error["message"], str), "retryable" in error) == (kind, True, True)
+        assert ("moneyMoved" in error) == (method.effect == "money")
+
+
+def test_every_kind_of_error_has_an_exit_code() -> None:
+    """As `help exit-codes` tells them."""
+    assert set(ERRORS) <= set(EXIT_CODES)
+
+
+ASKING = [method for method in ROUTED if method.asks_first]
+
+
+@pytest.mark.parametrize("method", ASKING, ids=lambda method: method.name)
+def test_what_asks_first_needs_a_yes_where_nobody_can_be_asked(
+    command: Run, backend: Recorder, tmp_path: Any, method: Method
+) -> None:
+    """Nothing is sent; the message names the account, where, and what."""
+    done = command(*words_of(method, tmp_path), "--json")
+    error = json.loads(done.err)["error"]
+    assert (done.code, done.out, error["kind"]) == (13, b"", "confirmation_required")
+    assert all(part in error["message"] for part in (method.name, "session:", backend.url))
+    assert backend.seen == []
+
+
+@pytest.mark.parametrize("method", ROUTED, ids=lambda method: method.name)
+def test_a_dry_run_sends_nothing(command: Run, backend: Recorder, tmp_path: Any, method: Method) -> None:
+    """It shows the request, and covers what is secret."""
+    done = command(*words_of(method, tmp_path), "--dry-run")
+    plan = json.loads(done.out)
+    assert (done.code, plan["dryRun"], plan["route"]) == (0, True, str(method.route))
+    assert plan["request"]["url"].startswith(backend.url)
+    assert VALUES["secret"].encode() not in done.out
+    assert backend.seen == []
+
+
+@pytest.mark.parametrize("spelling", [["top-up", "--amount-usd"], ["topUp", "--amountUsd"], ["top_up", "--amount_usd"]])
+def test_names_may_be_spelled_in_three_ways(command: Run, backend: Recorder, spelling: list[str]) -> None:
+    """As people and scripts come to have them."""
+    name, option = spelling
+    assert command("billing", name, option, "25", "--yes").code == 0
+    assert [json.loads(seen.body) for seen in backend.seen] == [{"amountUsd": 25, "gateway": "stripe"}]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["billing", "top-up", "--yes"], "missing required param 'amountUsd': How much credit to buy, in USD."),
+        (["billing", "top-up", "--amount-usd", "x"], "invalid params: amountUsd: expected"),
+        (["billing", "top-up", "--amount-usd", "0"], "amountUsd must be a finite number greater than 0"),
+        (["billing", "get-transactions", "--limit", "1.5"], "invalid params: limit: expected an integer"),
+        (["billing", "update-auto-recharge", "--payload", "{"], "--payload is not JSON"),
+        (["billing", "update-auto-recharge", "--payload", "@/no/such"], "/no/such cannot be read"),
+        (["billing", "get-balance", "--query", "a["], "--query: "),
+        (["billing", "no-such"], "No such command"),
+        (["auth", "login", "--token", "x"], "No such option"),
+    ],
+)
+def test_what_is_misused_is_told_before_anything_is_sent(
+    command: Run, backend: Recorder, words: list[str], told: str
+) -> None:
+    """In the words of the wire where it has them."""
+    done = command(*words)
+    assert (done.code, done.out, done.err.count(b"\n")) == (2, b"", 1)
+    assert told in done.err.decode()
+    assert len(backend.seen) == ("--query" in words)
+
+
+PAGE = {"transactions": [{"id": "a"}, {"id": "b"}], "total": 5}
+
+
+@pytest.mark.parametrize(
+    ("options", "out"),
+    [
+        (["--jsonl"], b'{"id":"a"}\n{"id":"b"}\n'),
+        (["--query", "transactions[].id"], b'["a","b"]\n'),
+        (["--query", "transactions[].id", "--jsonl"], b'"a"\n"b"\n'),
+        (["--envelope", "--query", "logs"], b'["credit transactions fetched"]\n'),
+        (["--query", "nothing"], b"null\n"),
+    ],
+)
+def test_a_result_is_printed_as_it_is_asked_for(
+    command: Run, backend: Recorder, options: list[str], out: bytes
+) -> None:
+    """And stderr says that there is more."""
+    backend.default = ok(PAGE)
+    done = command("billing", "get-transactions", *options)
+    assert done == Done(0, out, b"There are 3 more of 5; --all gives them.\n")
+
+
+def test_all_pages_make_one_document(command: Run, backend: Recorder) -> None:
+    """However many requests it takes."""
+    backend.script = [ok({"transactions": list(range(n, n + 2)), "total": 5}) for n in (0, 2)]
+    backend.script.append(ok({"transactions": [4], "total": 5}))
+    done = command("billing", "get-transactions", "--all", "--limit", "2")
+    assert done == Done(0, b'{"transactions":[0,1,2,3,4],"total":5}\n', b"")
+    assert [seen.target.partition("?")[2] for seen in backend.seen] == [
+        f"limit=2&offset={offset}" for offset in (0, 2, 4)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "writes"),
+    [
+        (["--expect-user", "u1"], 0, 1),
+        (["--expect-user", "u2"], 5, 0),
+        (["--expect-team", "t1"], 0, 1),
+        (["--expect-team", "t2"], 5, 0),
+        (["--expect-user", "u1", "--expect-team", "t2"], 5, 0),
+    ],
+)
+def test_a_write_is_made_as_the_expected_account_only(
+    command: Run, backend: Recorder, options: list[str], code: int, writes: int
+) -> None:
+    """The hosted API is asked who it is, before anything is written."""
+    backend.script = [ok({"_id": "u1", "activeTeamId": "t1"})]
+    done = command("billing", "top-up", "--amount-usd", "5", "--yes", *options)
+    assert done.code == code
+    assert [seen.verb for seen in backend.seen] == ["GET", *["POST"] * writes]
+
+
+def test_log_lines_go_to_stderr_when_asked_for(command: Run, backend: Recorder) -> None:
+    """Stdout stays one document."""
+    backend.default = ok({"a": 1})
+    assert command("billing", "get-balance", "-v") == Done(0, b'{"a": 1}\n', b"credit balance fetched\n")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("COMPLETED", 0), ("OVERPAID", 0), ("UNDERPAID", 3), ("EXPIRED", 3), ("NEW", 8)]
+)
+def test_a_payment_can_be_followed(command: Run, backend: Recorder, status: str, code: int) -> None:
+    """From its link to its end, or until the time is up."""
+    backend.script = [ok({"gatewayTransactionId": "g", "hostedUrl": "https://pay.example/g", "status": "NEW"})]
+    backend.default = ok({"status": status})
+    done = command("billing", "wait-for-payment", "--gateway-transaction-id", "g", "--timeout-seconds", "0")
+    backend.script = [ok({"gatewayTransactionId": "g", "hostedUrl": "https://pay.example/g", "status": "NEW"})]
+    if status != "NEW":
+        done = command("billing", "create-coinbase-charge", "--plan", "PRO", "--yes", "--wait")
+        assert json.loads(done.out)["status"] == status
+        assert done.err.startswith(b"To pay: https://pay.example/g\n")
+    assert done.code == code
+
+
+@pytest.mark.parametrize("topic", ["environment", "exit-codes", "idempotency", "output"])
+def test_help_has_topics(command: Run, topic: str) -> None:
+    """Each is a page of text."""
+    done = command("help", topic)
+    assert (done.code, done.err, len(done.out.splitlines()) > 5) == (0, b"", True)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_every_command_explains_itself(command: Run, name: str) -> None:
+    """By --help and by help, in the same words."""
+    told = command(*name.split(), "--help")
+    assert (told.code, told.err) == (0, b"")
+    assert b"Usage: " in told.out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed(command: Run, shell: str) -> None:
+    """For a shell to source."""
+    done = command("completion", shell)
+    assert (done.code, b"_OPENHUMAN_CORE_COMPLETE" in done.out) == (0, True)
