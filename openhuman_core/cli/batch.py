@@ -20,10 +20,9 @@ import anyio
 import click
 
 from openhuman_core.app import App
-from openhuman_core.cli.call import Manner, check_account, confirm, in_app
+from openhuman_core.cli.call import check_account, confirm, in_app, unexpected
 from openhuman_core.cli.failures import DONE, PARTLY_FAILED
 from openhuman_core.cli.options import params_of, value_of
-from openhuman_core.cli.output import Output
 from openhuman_core.cli.text import harmless, kebab
 from openhuman_core.errors import CoreError, InvalidParams
 from openhuman_core.protocol import messages
@@ -71,8 +70,9 @@ class Row:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of the rows so far."""
+    """What came of the rows so far, of `total`."""
 
+    total: int
     done: int = 0
     replayed: int = 0
     failed: int = 0
@@ -88,42 +88,43 @@ def run_bulk(bulk: Bulk) -> int:
 
 async def _run(app: App, bulk: Bulk, source: TextIO) -> int:
     total = _confirm(app.registry, bulk, source)
+    await check_account(app, user=bulk.expect_user, team=bulk.expect_team, team_asked_for=bulk.expect_team)
     source.seek(0)
-    manner = Manner(output=Output(), expect_user=bulk.expect_user, expect_team=bulk.expect_team)
-    tally, checked = Tally(), False
+    tally = Tally(total)
+    try:
+        await _make_all(app, bulk, rows(app.registry, bulk, source), tally)
+    except anyio.get_cancelled_exc_class():
+        _summary(tally)
+        raise
+    return _summary(tally)
+
+
+async def _make_all(app: App, bulk: Bulk, asked: Iterator[Row], tally: Tally) -> None:
     window: dict[int, Row] = {}  # rows that were begun and not printed yet
-    slots, changed = anyio.Semaphore(bulk.concurrency), anyio.Event()
+    slots, room = anyio.Semaphore(bulk.concurrency), anyio.Event()
     seen: Counter[bytes] = Counter()
     next_start = anyio.current_time()
 
     async def make(row: Row) -> None:
-        nonlocal changed
+        nonlocal room
         row.result = await _result(app, row)
         slots.release()
-        changed.set()
-        changed = anyio.Event()
-        _print_ready(window, tally, total)
+        _print_ready(window, tally)
+        room.set()
+        room = anyio.Event()
 
-    with anyio.CancelScope() as scope:
-        async with anyio.create_task_group() as tasks:
-            for row in rows(app.registry, bulk, source):
-                if row.method is not None and row.method.writes:
-                    _give_key(bulk, row, seen)
-                    if not checked:
-                        await check_account(app, row.method, row.params, manner)
-                        checked = bulk.expect_team is None or "teamId" not in row.params
-                while len(window) >= ROWS_AHEAD:
-                    await changed.wait()
-                await slots.acquire()
-                if bulk.rate is not None:
-                    await anyio.sleep_until(next_start)
-                    next_start = max(next_start, anyio.current_time()) + 1 / bulk.rate
-                window[row.number] = row
-                tasks.start_soon(make, row)
-    _print_ready(window, tally, total)
-    if scope.cancelled_caught:
-        raise click.Abort
-    return _summary(tally)
+    async with anyio.create_task_group() as tasks:
+        for row in asked:
+            if row.method is not None and row.method.writes:
+                _give_key(bulk, row, seen)
+            while len(window) >= ROWS_AHEAD:
+                await room.wait()
+            await slots.acquire()
+            if bulk.rate is not None:
+                await anyio.sleep_until(next_start)
+                next_start = max(next_start, anyio.current_time()) + 1 / bulk.rate
+            window[row.number] = row
+            tasks.start_soon(make, row)
 
 
 def rows(registry: Registry, bulk: Bulk, source: TextIO) -> Iterator[Row]:
@@ -178,7 +179,13 @@ def _csv_row(number: int, method: Method, params: dict[str, Any], record: dict[A
 
 
 def _give_key(bulk: Bulk, row: Row, seen: Counter[bytes]) -> None:
-    """Name a write by the run, by what the row says, and by how often the run has said it before."""
+    """Name a write by the run, by what the row says, and by how often the run has said it before.
+
+    One that is for another team than the expected one fails.
+    """
+    team = row.params.get("teamId")
+    if bulk.expect_team is not None and team not in (None, bulk.expect_team):
+        row.failure = unexpected("team", str(team), bulk.expect_team)
     said = json.dumps([row.method.name if row.method else None, row.params], sort_keys=True).encode()
     digest = hashlib.sha256(said).digest()
     seen[digest] += 1
@@ -204,7 +211,7 @@ async def _result(app: App, row: Row) -> dict[str, Any]:
     return {**told, "ok": True, "replayed": replayed, "result": json.loads(messages.encode(outcome.value))}
 
 
-def _print_ready(window: dict[int, Row], tally: Tally, total: int) -> None:
+def _print_ready(window: dict[int, Row], tally: Tally) -> None:
     """Print the rows at the head of the window that are done, in their order."""
     for number, row in [*window.items()]:
         if row.result is None:
@@ -217,17 +224,17 @@ def _print_ready(window: dict[int, Row], tally: Tally, total: int) -> None:
             tally.unknown.append(number)
         sys.stdout.write(json.dumps(row.result) + "\n")
     sys.stdout.flush()
-    _say_progress(tally, total)
+    _say_progress(tally)
 
 
-def _say_progress(tally: Tally, total: int) -> None:
+def _say_progress(tally: Tally) -> None:
     if sys.stderr.isatty():
         width = 30
-        filled = width * tally.done // max(total, 1)
-        click.echo(f"\r[{'#' * filled}{'-' * (width - filled)}] {tally.done}/{total}", err=True, nl=False)
+        filled = width * tally.done // max(tally.total, 1)
+        click.echo(f"\r[{'#' * filled}{'-' * (width - filled)}] {tally.done}/{tally.total}", err=True, nl=False)
     elif time.monotonic() - tally.spoke >= SAY_EVERY_SECONDS:
         tally.spoke = time.monotonic()
-        click.echo(f"{tally.done} of {total} rows done, {tally.failed} failed", err=True)
+        click.echo(f"{tally.done} of {tally.total} rows done, {tally.failed} failed", err=True)
 
 
 def _summary(tally: Tally) -> int:

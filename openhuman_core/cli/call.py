@@ -83,7 +83,9 @@ async def _perform(app: App, name: str, params: Any, manner: Manner) -> int:
         return DONE
     if method.asks_first:
         confirm(describe(app.plan(method.name, params)), yes=manner.yes)
-    await check_account(app, method, params, manner)
+    if method.writes:
+        team = params.get("teamId")
+        await check_account(app, user=manner.expect_user, team=manner.expect_team, team_asked_for=team)
     outcome = await (_all_pages(app, method, params) if manner.all else app.call(method.name, params, _tell))
     made = json.loads(encode(outcome.value))
     if manner.wait:
@@ -114,21 +116,31 @@ def confirm(what: str, *, yes: bool) -> None:
         raise ConfirmationRequired(f"not confirmed: {what}", hint="Nothing was sent.", moneyMoved="no")
 
 
-async def check_account(app: App, method: Method, params: Mapping[str, Any], manner: Manner) -> None:
-    """Ask the hosted API whose account this is before anything is written; raises `PolicyDenied` for another's."""
-    if not method.writes or not (manner.expect_user or manner.expect_team):
+async def check_account(app: App, *, user: str | None, team: str | None, team_asked_for: str | None = None) -> None:
+    """Ask the hosted API whose account this is before anything is written; raises `PolicyDenied` for another's.
+
+    The team is the one that is `team_asked_for`, else the one that is active.
+    """
+    if user is None and team is None:
         return
     me = json.loads(encode((await app.call(ME, {})).value))
     me = me if isinstance(me, dict) else {}
-    user = next((str(me[name]) for name in ("id", "_id", "userId") if me.get(name)), None)
-    team = params.get("teamId") or me.get("activeTeamId")
-    for what, expected, found in (("user", manner.expect_user, user), ("team", manner.expect_team, team)):
-        if expected and expected != found:
-            raise PolicyDenied(
-                f"the {what} is {found or 'not known'}, not {expected}; nothing was written",
-                hint=f"Sign in as another user, or mend --expect-{what}.",
-                moneyMoved="no",
-            )
+    found = {
+        "user": next((str(me[name]) for name in ("id", "_id", "userId") if me.get(name)), None),
+        "team": team_asked_for or me.get("activeTeamId"),
+    }
+    for what, expected in (("user", user), ("team", team)):
+        if expected is not None and expected != found[what]:
+            raise unexpected(what, found[what], expected)
+
+
+def unexpected(what: str, found: str | None, expected: str) -> PolicyDenied:
+    """Say that the account is not the expected one."""
+    return PolicyDenied(
+        f"the {what} is {found or 'not known'}, not {expected}; nothing was written",
+        hint=f"Sign in as another user, or mend --expect-{what}.",
+        moneyMoved="no",
+    )
 
 
 def exit_code_of(method: Method, made: Any) -> int:

@@ -57,7 +57,7 @@ def run(words: list[str]) -> int:
         _say(in_one_line(failure, as_json=as_json))
         return EXIT_CODES[failure.kind]
     except (click.Abort, KeyboardInterrupt):
-        _say(f"{PROGRAM}: interrupted; nothing was sent")
+        _say(f"{PROGRAM}: interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # whoever read has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -45,6 +46,7 @@ class Recorder:
     default: bytes = field(default_factory=lambda: ok({}))
     script: list[bytes] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)  # when each came, in seconds of a monotonic clock
 
     def __post_init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -84,6 +86,7 @@ class Recorder:
             while (seen := _read(stream)) is not None:
                 with self.changed:
                     self.seen.append(seen)
+                    self.times.append(time.monotonic())
                     reply = self.script.pop(0) if self.script else self.default
                     self.changed.notify_all()
                 if reply == CLOSE:

@@ -1,0 +1,233 @@
+"""Bulk runs: each row once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemon import COMMAND, PATIENCE_SECONDS, environment, run
+from tests.support.recorder import CLOSE, SILENCE, Recorder, answer, ok
+
+INVITE = "team.send_email_invite"
+
+
+def account(backend: Recorder) -> dict[str, str]:
+    """Give the variables of someone signed in at the recording hosted API."""
+    return {"BACKEND_URL": backend.url, "OPENHUMAN_TOKEN": "test-token", "OPENHUMAN_NO_RETRIES": "1"}
+
+
+def write_csv(home: Path, emails: list[str]) -> Path:
+    """Write a file of invites."""
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / "members.csv"
+    path.write_text("teamId,email\n" + "".join(f"t1,{email}\n" for email in emails), encoding="utf-8")
+    return path
+
+
+def invited(backend: Recorder) -> Counter[str]:
+    """Count what the hosted API was asked for, by e-mail address."""
+    return Counter(json.loads(seen.body)["email"] for seen in backend.seen if seen.verb == "POST")
+
+
+def results(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, Any]]:
+    """Read the lines of a run."""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_run_makes_each_row_once_and_tells_them_in_order(home: Path, backend: Recorder) -> None:
+    """A row that stands there twice is made twice; the same run again makes nothing."""
+    path = write_csv(home, ["a@x.example", "b@x.example", "a@x.example"])
+    words = ["batch", str(path), "--method", INVITE, "--concurrency", "3"]
+    first = run(home, *words, stdin=b"", **account(backend))
+    assert (first.returncode, invited(backend)) == (0, {"a@x.example": 2, "b@x.example": 1})
+    assert results(first) == [{"row": n, "ok": True, "replayed": False, "result": {}} for n in (1, 2, 3)]
+    assert first.stderr == b"3 rows: 3 done, 0 of them before, 0 failed\n"
+    again = run(home, *words, stdin=b"", **account(backend))
+    assert results(again) == [{"row": n, "ok": True, "replayed": True, "result": {}} for n in (1, 2, 3)]
+    assert (again.returncode, invited(backend).total()) == (0, 3)
+    assert again.stderr == b"3 rows: 3 done, 3 of them before, 0 failed\n"
+    other = run(home, *words, "--run", "second", stdin=b"", **account(backend))
+    assert (other.returncode, invited(backend).total()) == (0, 6)
+
+
+def test_rows_of_any_method_come_from_stdin(home: Path, backend: Recorder) -> None:
+    """One bad row fails alone, and makes the exit code 9."""
+    rows = [
+        {"id": "first", "method": "openhuman.billing_get_balance"},
+        {"method": "team.update_team", "params": {"teamId": "t", "name": "n"}},
+        {"method": "no.such"},
+        {"method": "team.get_team", "params": {}},
+        {"params": {}},
+        7,
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows) + "not JSON\n\n"
+    done = run(home, "batch", "-", stdin=lines.encode(), **account(backend))
+    told = [(row["row"], row.get("id"), row["ok"] or row["error"]["kind"]) for row in results(done)]
+    assert told == [
+        (1, "first", True),
+        (2, None, True),
+        (3, None, "method_not_found"),
+        (4, None, "invalid_params"),
+        (5, None, "invalid_params"),
+        (6, None, "invalid_params"),
+        (7, None, "invalid_params"),
+    ]
+    assert (done.returncode, [seen.verb for seen in backend.seen]) == (9, ["GET", "PUT"])
+
+
+def test_what_asks_first_is_asked_for_before_the_first_row(home: Path, backend: Recorder) -> None:
+    """A run that pays does not begin without a yes, and says what it holds."""
+    row = json.dumps({"method": "billing.top_up", "params": {"amountUsd": 5}}).encode() + b"\n"
+    refused = run(home, "batch", "-", stdin=row * 3, **account(backend))
+    assert (refused.returncode, refused.stdout, backend.seen) == (13, b"", [])
+    assert b"3 x openhuman.billing_top_up" in refused.stderr
+    done = run(home, "batch", "-", "--yes", stdin=row * 3, **account(backend))
+    assert (done.returncode, len(backend.seen)) == (0, 3)
+
+
+def test_a_run_is_checked_against_the_expected_account_once(home: Path, backend: Recorder) -> None:
+    """Before the first write, and not for each."""
+    path = write_csv(home, ["a@x.example", "b@x.example"])
+    backend.script = [ok({"_id": "u1"})]
+    words = ["batch", str(path), "--method", INVITE, "--expect-user"]
+    assert run(home, *words, "u1", stdin=b"", **account(backend)).returncode == 0
+    assert [seen.verb for seen in backend.seen] == ["GET", "POST", "POST"]
+    backend.script = [ok({"_id": "u1"})]
+    wrong = run(home, *words, "u2", "--run", "other", stdin=b"", **account(backend))
+    assert (wrong.returncode, wrong.stdout, len(backend.seen)) == (5, b"", 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("teamId,mail\nt,x\n", "invalid_params"),
+        ("teamId,email\nt\n", "invalid_params"),
+        ("teamId,email\n,x\n", "invalid_params"),
+    ],
+    ids=["an unknown column", "a short row", "an empty cell"],
+)
+def test_a_bad_csv_row_fails_alone(home: Path, backend: Recorder, text: str, kind: str) -> None:
+    """Nothing is sent for it."""
+    write_csv(home, [])
+    (home / "bad.csv").write_text(text, encoding="utf-8")
+    done = run(home, "batch", str(home / "bad.csv"), "--method", INVITE, stdin=b"", **account(backend))
+    assert [row["error"]["kind"] for row in results(done)] == [kind]
+    assert (done.returncode, backend.seen) == (9, [])
+
+
+def test_a_lost_answer_is_listed_until_it_is_settled(home: Path, backend: Recorder) -> None:
+    """Nobody is invited twice meanwhile."""
+    path = write_csv(home, ["a@x.example", "b@x.example"])
+    backend.script = [CLOSE]
+    words = ["batch", str(path), "--method", INVITE, "--concurrency", "1"]
+    for _ in range(2):
+        done = run(home, *words, stdin=b"", **account(backend))
+        assert (done.returncode, [row["ok"] for row in results(done)]) == (9, [False, True])
+        assert b"The outcome of rows 1 is unknown" in done.stderr
+    assert invited(backend) == {"a@x.example": 1, "b@x.example": 1}
+    key = results(done)[0]["idempotencyKey"]
+    settle = ["journal", "resolve", "--idempotency-key", key, "--outcome", "not-done"]
+    assert run(home, *[*settle[:-1], "not_done"], stdin=b"", **account(backend)).returncode == 0
+    assert run(home, *words, stdin=b"", **account(backend)).returncode == 0
+    assert invited(backend) == {"a@x.example": 2, "b@x.example": 1}
+
+
+def test_a_killed_run_is_started_again_until_the_ledger_equals_the_file(home: Path, backend: Recorder) -> None:
+    """What a kill left unknown is settled by what the hosted API knows, as an operator would."""
+    emails = [f"{n}@x.example" for n in range(40)] + ["0@x.example"]
+    path = write_csv(home, emails)
+    words = ["batch", str(path), "--method", INVITE, "--concurrency", "5"]
+    env = environment(home, **account(backend))
+    for count in (3, 9, 10, 22, 31):
+        with subprocess.Popen(
+            [*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env
+        ) as killed:
+            backend.wait_for(count)
+            killed.kill()
+            killed.wait(PATIENCE_SECONDS)
+    for _ in range(3):
+        done = run(home, *words, stdin=b"", **account(backend))
+        unknown = [row for row in results(done) if not row["ok"]]
+        assert all(row["error"]["kind"] == "outcome_unknown" for row in unknown)
+        for row in unknown:
+            reached = row["idempotencyKey"] in {seen.headers["idempotency-key"] for seen in backend.seen}
+            outcome = "done" if reached else "not_done"
+            words_to_settle = ["journal", "resolve", "--idempotency-key", row["idempotencyKey"], "--outcome", outcome]
+            assert run(home, *words_to_settle, stdin=b"", **account(backend)).returncode == 0
+    assert (done.returncode, invited(backend)) == (0, Counter(emails))
+
+
+def test_a_large_run_takes_constant_memory(home: Path, backend: Recorder) -> None:
+    """Rows are read, made and told as they come."""
+    home.mkdir()
+    program = (
+        "import resource, sys; from openhuman_core.cli.main import run; code = run(sys.argv[1:]);"
+        "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    peaks = []
+    for count in (500, 5_000):
+        rows = "".join(json.dumps({"method": "billing.get_balance", "id": n}) + "\n" for n in range(count))
+        (home / "rows.jsonl").write_text(rows, encoding="utf-8")
+        done = subprocess.run(
+            [COMMAND[0], "-c", program, "batch", str(home / "rows.jsonl"), "--concurrency", "50"],
+            capture_output=True,
+            env=environment(home, **account(backend)),
+            timeout=60,
+            check=False,
+        )
+        code, peak = done.stderr.splitlines()[-1].split()
+        assert (int(code), [row["id"] for row in results(done)]) == (0, list(range(count)))
+        peaks.append(int(peak))
+    assert peaks[1] - peaks[0] < 8 * 1024  # KiB
+
+
+def test_a_run_keeps_to_its_rate(home: Path, backend: Recorder) -> None:
+    """So many rows a second at the most, by the hosted API's clock."""
+    backend.default = answer(body={"success": True, "data": {}})
+    rows = json.dumps({"method": "billing.get_balance"}).encode() + b"\n"
+    done = run(home, "batch", "-", "--rate", "20", stdin=rows * 11, **account(backend))
+    assert done.returncode == 0
+    assert backend.times[-1] - backend.times[0] > 0.45
+
+
+def test_a_file_that_is_not_there_is_a_usage_error(home: Path) -> None:
+    """Told in a line."""
+    done = run(home, "batch", "/no/such/file")
+    assert (done.returncode, done.stdout, b"cannot be read" in done.stderr) == (2, b"", True)
+
+
+def test_an_interrupted_run_tells_how_far_it_came(home: Path, backend: Recorder) -> None:
+    """What was under way is unknown, and the run can be started again."""
+    path = write_csv(home, [f"{n}@x.example" for n in range(20)])
+    backend.script = [ok({}), ok({})]
+    backend.default = SILENCE
+    words = ["batch", str(path), "--method", INVITE, "--concurrency", "1"]
+    env = environment(home, **account(backend))
+    with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as process:
+        backend.wait_for(3)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    kinds = [row["ok"] or row["error"]["kind"] for row in map(json.loads, out.splitlines())]
+    assert (process.returncode, kinds) == (130, [True, True, "cancelled"])
+    assert b"interrupted" in err
+    backend.default = ok({})
+    again = run(home, *words, stdin=b"", **account(backend))
+    assert [row["ok"] for row in results(again)] == [True, True, False, *[True] * 17]
+    assert b"2 of them before, 1 failed" in again.stderr
+
+
+def test_a_row_for_another_team_fails_alone(home: Path, backend: Recorder) -> None:
+    """The expected team holds for each row that names one."""
+    write_csv(home, [])
+    (home / "two.csv").write_text("teamId,email\nt1,a@x.example\nt2,b@x.example\n", encoding="utf-8")
+    backend.default = ok({"_id": "u1", "activeTeamId": "t9"})
+    words = ["batch", str(home / "two.csv"), "--method", INVITE, "--expect-team", "t1"]
+    done = run(home, *words, stdin=b"", **account(backend))
+    assert [row["ok"] or row["error"]["kind"] for row in results(done)] == [True, "policy_denied"]
+    assert (done.returncode, invited(backend)) == (9, {"a@x.example": 1})

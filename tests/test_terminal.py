@@ -1,0 +1,275 @@
+"""The command line as people and scripts run it: on a terminal, through a pipe, cut off, misled, interrupted."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemon import COMMAND, PATIENCE_SECONDS, environment, run
+from tests.support.gate import Gate
+from tests.support.recorder import SILENCE, Recorder, answer, ok
+from tests.support.terminal import Terminal
+
+PAGE = {
+    "transactions": [
+        {"id": "t1", "type": "EARN", "amountUsd": 1234.5, "createdAt": "2026-03-01T12:00:00.000Z", "action": "TOP_UP"},
+        {"id": "t2", "type": "SPEND", "amountUsd": 0.0042, "createdAt": "2026-03-02T12:00:00.000Z", "action": None},
+    ],
+    "total": 2,
+}
+SESSION = "a-session-token-of-some-length"
+
+
+def account(backend: Recorder) -> dict[str, str]:
+    """Give the variables of someone signed in at the recording hosted API."""
+    return {"BACKEND_URL": backend.url, "OPENHUMAN_TOKEN": "test-token", "OPENHUMAN_NO_RETRIES": "1", "TZ": "UTC"}
+
+
+def test_a_terminal_shows_a_table(home: Path, backend: Recorder) -> None:
+    """Amounts as money, to the last digit, and times in local time."""
+    backend.default = ok(PAGE)
+    terminal = Terminal(
+        home, "billing", "get-transactions", env={**account(backend), "NO_COLOR": "1", "TZ": "Asia/Tokyo"}
+    )
+    assert terminal.end() == 0
+    lines = [line.split() for line in re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown).splitlines() if line.strip()]
+    assert lines == [
+        ["total", "2"],
+        ["transactions:"],
+        ["id", "type", "amountUsd", "createdAt", "action"],
+        ["t1", "EARN", "$1,234.50", "2026-03-01", "21:00:00", "JST", "TOP_UP"],
+        ["t2", "SPEND", "$0.0042", "2026-03-02", "21:00:00", "JST", "-"],
+    ]
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 200])
+def test_nothing_is_cut_off_on_a_narrow_terminal(home: Path, backend: Recorder, columns: int) -> None:
+    """What does not fit goes on below."""
+    backend.default = ok({"transactions": [{"id": "x" * 60, **{f"n{number}": number for number in range(9)}}]})
+    terminal = Terminal(home, "billing", "get-transactions", columns=columns, env=account(backend))
+    assert terminal.end() == 0
+    assert terminal.shown.count("x") == 60
+    assert "…" not in terminal.shown
+    assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown).splitlines())) <= columns
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_text_of_the_hosted_api_moves_no_cursor(home: Path, backend: Recorder, options: list[str]) -> None:
+    """Nor does it set a title, or turn the direction of writing."""
+    evil = "a\x1b]0;title\x07b\u009b2J\u202ec"
+    backend.default = answer(body={"success": True, "data": {"name": evil, evil: 1}})
+    backend.default = backend.default.replace(b"\\u009b", "\u009b".encode()).replace(b"\\u202e", "\u202e".encode())
+    backend.default = re.sub(
+        rb"content-length: \d+", b"content-length: %d" % len(backend.default.partition(b"\r\n\r\n")[2]), backend.default
+    )
+    terminal = Terminal(home, "auth", "get-me", *options, env={**account(backend), "NO_COLOR": "1"})
+    assert terminal.end() == 0
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown)
+    assert "title" in shown
+
+
+@pytest.mark.parametrize(("variables", "styled"), [({}, True), ({"TERM": "dumb"}, False)], ids=str)
+def test_colour_is_for_terminals_that_want_it(
+    home: Path,
+    backend: Recorder,
+    variables: dict[str, str],
+    styled: bool,  # noqa: FBT001
+) -> None:
+    """As the two conventions say; bold counts."""
+    backend.default = ok(PAGE)
+    terminal = Terminal(home, "billing", "get-transactions", env={**account(backend), **variables})
+    assert terminal.end() == 0
+    assert bool(re.search(r"\x1b\[[0-9;]*3\dm|\x1b\[1m", terminal.shown)) == styled
+
+
+def test_a_pipe_gets_one_json_document(home: Path, backend: Recorder) -> None:
+    """Without being asked for."""
+    backend.default = ok(PAGE)
+    done = run(home, "billing", "get-transactions", stdin=b"", **account(backend))
+    assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, PAGE, b"")
+
+
+@pytest.mark.parametrize(("typed", "code", "sent"), [("y", 0, 1), ("n", 13, 0), ("", 13, 0)])
+def test_a_payment_is_asked_for_on_a_terminal(home: Path, backend: Recorder, typed: str, code: int, sent: int) -> None:
+    """Naming the account, where, and how much."""
+    backend.default = ok({"url": "https://pay.example/1"})
+    terminal = Terminal(home, "billing", "top-up", "--amount-usd", "25", env=account(backend))
+    terminal.wait_for("[y/N]")
+    assert all(part in terminal.shown for part in ("billing_top_up", "amountUsd 25", backend.url, "session:"))
+    terminal.type(typed)
+    assert (terminal.end(), len(backend.seen)) == (code, sent)
+
+
+def test_signing_in_shows_nothing_of_what_is_typed(home: Path, backend: Recorder) -> None:
+    """And status tells its last characters only."""
+    backend.default = ok({"_id": "u1", "activeTeamId": "t1"})
+    variables = {"BACKEND_URL": backend.url, "NO_COLOR": "1"}
+    terminal = Terminal(home, "auth", "login", env=variables)
+    terminal.wait_for("Session token")
+    terminal.type(SESSION)
+    assert (terminal.end(), SESSION in terminal.shown) == (0, False)
+    done = run(home, "auth", "status", stdin=b"", **variables)
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {
+        "isAuthenticated": True,
+        "source": "stored",
+        "store": str(home / "core" / "credentials.json"),
+        "baseUrl": backend.url,
+        "kind": "session",
+        "lastFour": SESSION[-4:],
+        "userId": "u1",
+        "teamId": "t1",
+        "expiresAt": None,
+        "problem": None,
+    }
+    assert run(home, "auth", "logout", stdin=b"", **variables).returncode == 0
+    assert run(home, "auth", "status", stdin=b"", **variables).returncode == 4
+
+
+@pytest.mark.parametrize("kind", ["session", "api-key"])
+@pytest.mark.parametrize("way", ["stdin", "file"])
+def test_scripts_sign_in_without_a_terminal(home: Path, backend: Recorder, kind: str, way: str) -> None:
+    """From stdin or a file, and never by an option that others can see."""
+    backend.default = ok({"_id": "u1"})
+    home.mkdir()
+    (home / "secret").write_text(SESSION + "\n", encoding="utf-8")
+    words = ["--token-stdin"] if way == "stdin" else ["--token-file", str(home / "secret")]
+    done = run(home, "auth", "login", "--kind", kind, *words, stdin=SESSION.encode(), BACKEND_URL=backend.url)
+    assert (done.returncode, SESSION.encode() in done.stdout + done.stderr) == (0, False)
+    run(home, "billing", "get-balance", BACKEND_URL=backend.url)
+    header = {"session": ("authorization", f"Bearer {SESSION}"), "api-key": ("x-api-key", SESSION)}[kind]
+    assert backend.seen[-1].headers[header[0]] == header[1]
+
+
+def test_signing_in_where_nobody_can_be_asked_says_how(home: Path) -> None:
+    """A prompt would hang a script for ever."""
+    done = run(home, "auth", "login")
+    assert (done.returncode, b"--token-stdin" in done.stderr) == (2, True)
+
+
+def test_a_reader_that_has_enough_ends_nothing_badly(home: Path, backend: Recorder) -> None:
+    """As `| head -c 10` does."""
+    backend.default = ok([{"id": "x" * 500_000}])
+    home.mkdir()
+    words = [*COMMAND, "team", "list-teams"]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(home, **account(backend)), cwd=home
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(10) == b'[{"id": "x'
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(PATIENCE_SECONDS)) == (b"", 0)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
+def test_a_full_disk_is_told(home: Path, backend: Recorder) -> None:
+    """Without a traceback."""
+    home.mkdir()
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "billing", "get-balance"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(home, **account(backend)),
+            cwd=home,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"openhuman-core: the output cannot be written: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"COLUMNS": "40"}, {"HOME": "/nonexistent"}],
+    ids=["a locale that is not UTF-8", "forty columns", "no home directory"],
+)
+def test_an_odd_environment_is_no_traceback(home: Path, backend: Recorder, variables: dict[str, str]) -> None:
+    """On a terminal as through a pipe."""
+    backend.default = ok({"name": "zw\u00f6lf \u2713"})
+    everything = {**account(backend), **variables}
+    done = run(home, "auth", "get-me", stdin=b"", **everything)
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"name": "zw\u00f6lf \u2713"})
+    terminal = Terminal(home, "auth", "get-me", env=everything)
+    assert (terminal.end(), "Traceback" in terminal.shown) == (0, False)
+
+
+def test_a_journal_that_cannot_be_written_costs_only_what_needs_it(home: Path, backend: Recorder) -> None:
+    """A call with a key is refused before anything is sent; one without works."""
+    (home / "core" / "journal.db").mkdir(parents=True)
+    words = ["billing", "top-up", "--amount-usd", "1", "--yes"]
+    refused = run(home, *words, "--idempotency-key", "k", "--json", stdin=b"", **account(backend))
+    assert (refused.returncode, json.loads(refused.stderr)["error"]["kind"]) == (2, "journal_unavailable")
+    assert backend.seen == []
+    assert run(home, *words, stdin=b"", **account(backend)).returncode == 0
+
+
+def interrupt(home: Path, words: list[str], variables: dict[str, str], came: Any) -> tuple[int, dict[str, Any]]:
+    """Press Ctrl-C once a command's request has come; gives exit code and error."""
+    home.mkdir(exist_ok=True)
+    env = environment(home, **variables)
+    with subprocess.Popen(
+        [*COMMAND, *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=home
+    ) as process:
+        came()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert out == b""
+    return process.returncode, json.loads(err)["error"]
+
+
+def test_an_interrupted_payment_says_that_it_may_have_been_made(home: Path, backend: Recorder) -> None:
+    """And the journal knows it."""
+    backend.default = SILENCE
+    words = ["billing", "top-up", "--amount-usd", "1", "--yes", "--idempotency-key", "k"]
+    code, error = interrupt(home, words, account(backend), lambda: backend.wait_for(1))
+    assert (code, error["kind"], error["effect"], error["moneyMoved"]) == (130, "cancelled", "unknown", "unknown")
+    listed = run(home, "journal", "list", "--query", "[].[idempotencyKey, state]", stdin=b"", **account(backend))
+    assert json.loads(listed.stdout) == [["k", "unknown"]]
+
+
+def test_an_interrupted_read_is_just_interrupted(home: Path, gate: Gate) -> None:
+    """Nothing can have come of it."""
+    code, error = interrupt(home, ["billing", "get-balance"], gate.env, gate.wait_for_request)
+    assert (code, error["kind"], error["retryable"]) == (130, "cancelled", True)
+
+
+def test_the_doctor_finds_a_healthy_program(home: Path, backend: Recorder) -> None:
+    """All that calls depend on."""
+    done = run(home, "doctor", stdin=b"", **account(backend))
+    checks = json.loads(done.stdout)["checks"]
+    assert (done.returncode, [check["check"] for check in checks if check["ok"]]) == (
+        0,
+        ["program", "interpreter", "home", "hosted API", "credential", "journal"],
+    )
+
+
+def test_the_doctor_says_what_to_do(home: Path) -> None:
+    """The first thing that is wrong gives the exit code."""
+    done = run(home, "doctor", BACKEND_URL="http://127.0.0.1:9")
+    checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+    assert (done.returncode, checks["hosted API"]["ok"], checks["credential"]["ok"]) == (10, False, False)
+    assert all(checks[name]["toDo"] for name in ("hosted API", "credential"))
+
+
+def test_a_clock_that_is_off_is_noticed(home: Path, backend: Recorder) -> None:
+    """Tokens would look over, or not over yet."""
+    backend.default = answer(body={"success": True, "data": {}}, headers={"date": "Mon, 01 Jan 2035 00:00:00 GMT"})
+    done = run(home, "doctor", stdin=b"", **account(backend))
+    assert b"clock" in done.stdout
+
+
+def test_what_the_terminal_gets_without_a_word_is_help(home: Path) -> None:
+    """And the exit code of a usage error."""
+    terminal = Terminal(home)
+    assert (terminal.end(), "Usage: openhuman-core" in terminal.shown) == (2, True)
