@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -86,7 +87,9 @@ class App:
         self.settings = settings
         self.registry = registry(sandbox=settings.sandbox)
         self.discovery = Discovery(self.registry, BUILTINS)
-        self.invoker = Invoker(self.registry, settings, self._open, self._open_records)
+        # What the embedded sandbox holds is gone with the process, and so are the keys that were used with it.
+        place = f"{configuration.SANDBOX}/{secrets.token_hex(8)}" if settings.sandbox else None
+        self.invoker = Invoker(self.registry, settings, self._open, self._open_records, place)
         self._backend: Backend | None = None
         self._records: Records | None = None
         self._opening_records = threading.Lock()  # the journal's work is done in threads
@@ -105,6 +108,8 @@ class App:
             return await self.invoker.run(invocation)
         except anyio.get_cancelled_exc_class() as interruption:
             raise cancelled(invocation) from interruption
+        finally:
+            await invocation.finish()
 
     def plan(self, method: str, params: Any) -> dict[str, Any]:
         """Say what a call would do without making it; raises `CoreError`."""

@@ -201,7 +201,7 @@ class JournalUnavailable(CoreError):
     """The journal cannot be read or written, and the call has an idempotency key; nothing was sent."""
 
     kind, code = "journal_unavailable", -32015
-    hint = "Make the home's core directory writable, or call without an idempotency key."
+    hint = "Make the home's core directory usable, then call again with the same key."
 
 
 class Configuration(CoreError):

@@ -136,7 +136,9 @@ class Settings:
         host = parts.hostname
         if parts.scheme not in ("http", "https") or not host or not re.fullmatch(r"[^\s/?#@\\%]+", host):
             raise problem
-        return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{'' if port is None else f':{port}'}"
+        default = {"http": 80, "https": 443}[parts.scheme]
+        name = f"[{host}]" if ":" in host else host.removesuffix(".")
+        return f"{parts.scheme}://{name}{'' if port in (None, default) else f':{port}'}"
 
 
 FLAGS = {item.name.replace("_", "-"): item for item in dataclasses.fields(Settings) if "help" in item.metadata}

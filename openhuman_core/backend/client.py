@@ -12,7 +12,7 @@ import httpx
 
 from openhuman_core import __version__
 from openhuman_core.backend.credentials import Credential, Credentials
-from openhuman_core.backend.envelope import Answer, facts_of, may_have_acted, payload_of, seconds_ahead
+from openhuman_core.backend.envelope import Answer, facts_of, is_unsure, payload_of, seconds_ahead
 from openhuman_core.backend.retry import pause_before_retry
 from openhuman_core.backend.route import Effect, Request, Route, Sending
 from openhuman_core.errors import (
@@ -85,15 +85,21 @@ class Backend:
                     try:
                         return await self._attempt(request, credential, idempotency_key, sending)
                     except CoreError as failure:
-                        pause = self._pause(failure, effect, attempt, sending)
+                        sent = sending.stage != "not_sent"
+                        sending.stage = "unknown" if sent and is_unsure(failure, effect) else "not_sent"
+                        pause = (
+                            None
+                            if self.settings.no_retries
+                            else pause_before_retry(failure, effect, attempt, sent=sent)
+                        )
                         if pause is None or anyio.current_time() + pause >= scope.deadline:
                             told = self._told(failure, effect, credential, sending)
                             raise told from (None if told is failure else failure)
-                    await anyio.sleep(pause)
                     if not effect.repeatable:
-                        sending.effect = "not_sent"  # what is sent again surely did nothing
+                        sending.stage = "not_sent"  # what is sent again surely did nothing
+                    await anyio.sleep(pause)
         except TimeoutError as problem:
-            late = BackendTimeout(f"{request.route} timed out after {timeout:g} s", route=str(request.route))
+            late = BackendTimeout(f"{request.route} timed out after {timeout:.3g} s", route=str(request.route))
             raise self._told(late, effect, credential, sending) from problem
 
     async def probe(self) -> float | None:
@@ -143,13 +149,9 @@ class Backend:
             answer = await self._exchange(http_request, request)
         except httpx.HTTPError as problem:
             raise _transport_failure(problem, request) from problem
-        sending.effect = "completed"
-        return payload_of(answer)
-
-    def _pause(self, failure: CoreError, effect: Effect, attempt: int, sending: Sending) -> float | None:
-        if self.settings.no_retries:
-            return None
-        return pause_before_retry(failure, effect, attempt, sent=sending.effect != "not_sent")
+        payload = payload_of(answer)
+        sending.stage = "completed"
+        return payload
 
     async def _exchange(self, http_request: httpx.Request, request: Request) -> Answer:
         response = await self._transport.handle_async_request(http_request)
@@ -180,7 +182,7 @@ class Backend:
         """Give the failure as a caller is told of it."""
         if failure.facts.get("httpStatus") == HTTPStatus.UNAUTHORIZED and credential is not None:
             return self._unauthorized(failure, credential)
-        if sending.effect == "not_sent" or not may_have_acted(failure, effect):
+        if sending.stage == "not_sent" or effect.repeatable:
             return failure
         facts = {name: value for name, value in failure.facts.items() if name != "retryAfterMs"}
         return OutcomeUnknown(f"the outcome is unknown: {failure.message}", **facts)

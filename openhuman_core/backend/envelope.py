@@ -34,6 +34,7 @@ REFUSALS: Mapping[int, type[CoreError]] = {403: Forbidden, 404: NotFound, 409: C
 UNSURE_PAYMENTS = (408, 409, 425)
 # Longer integers cost more than they can mean, and past 4,300 digits Python refuses them.
 MAX_DIGITS = 1000
+LONGEST_WAIT_MS = 2**53 - 1  # the largest integer that every JSON reader holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,8 @@ def facts_of(answer: Answer) -> dict[str, Any]:
     }
 
 
-def may_have_acted(failure: CoreError, effect: Effect) -> bool:
-    """Tell whether a call that was sent and failed so may have acted, where that matters."""
-    if effect.repeatable:
-        return False
+def is_unsure(failure: CoreError, effect: Effect) -> bool:
+    """Tell whether a call that was sent and failed so may have acted."""
     unsure_payment = effect is Effect.MONEY and failure.facts.get("httpStatus") in UNSURE_PAYMENTS
     return unsure_payment or isinstance(failure, BadBackendResponse | BackendUnavailable | BackendTimeout)
 
@@ -203,7 +202,7 @@ def _retry_after_ms(text: str | None) -> int | None:
     if text is None:
         return None
     if text.isascii() and text.isdigit():
-        return int(text[:MAX_DIGITS]) * 1000
+        return min(int(text[:MAX_DIGITS]) * 1000, LONGEST_WAIT_MS)
     ahead = seconds_ahead(text)
     return None if ahead is None else max(0, round(ahead * 1000))
 

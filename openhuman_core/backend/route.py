@@ -13,6 +13,9 @@ from urllib.parse import quote
 HEADERS_LEAVE = "http11.send_request_headers.started"
 
 
+Stage = Literal["not_sent", "unknown", "completed"]
+
+
 class Effect(StrEnum):
     """What making a call does, and so whether it may be made again after a failure."""
 
@@ -80,14 +83,25 @@ class Route:
 
 @dataclass(slots=True)
 class Sending:
-    """How far a call has come, as far as the hosted API can have acted on it."""
+    """How far a call has come, as far as the hosted API can have acted on it; the one place that says so.
 
-    effect: Literal["not_sent", "unknown", "completed"] = "not_sent"
+    `stage` is `unknown` from the first byte that leaves until an answer tells that the call was refused (`not_sent`:
+    it surely did nothing) or done (`completed`). `doubtful` says that another call under the same idempotency key may
+    have acted, whatever becomes of this one.
+    """
+
+    stage: Stage = "not_sent"
+    doubtful: bool = False
+
+    @property
+    def effect(self) -> Stage:
+        """What may have come of the call, and of others under its key."""
+        return "unknown" if self.doubtful and self.stage == "not_sent" else self.stage
 
     async def trace(self, event: str, _info: object) -> None:
         """Take what httpx's `trace` extension tells."""
         if event == HEADERS_LEAVE:
-            self.effect = "unknown"
+            self.stage = "unknown"
 
 
 def keys(*names: str) -> Mapping[str, str]:

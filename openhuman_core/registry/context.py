@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from openhuman_core.backend.route import Route, Sending
@@ -45,8 +45,12 @@ class Records(Protocol):
         """List payment links, newest first."""
         ...
 
-    async def note_status(self, link_id: str, status: str) -> None:
-        """Keep what was learned of a payment, if that can be kept; never raises."""
+    def remember(self, link: PaymentLink) -> None:
+        """Add a payment link to the list once the caller has its answer, if that can be done."""
+        ...
+
+    def note_status(self, link_id: str, status: str) -> None:
+        """Keep what was learned of a payment once the caller has its answer, if that can be done."""
         ...
 
 
@@ -57,12 +61,12 @@ class Context:
     backend: Backend
     method: Method
     credential: Credential | None
+    account: str
     sending: Sending
     records: Records
     progress: Callable[[Any], None]
     timeout_seconds: float | None = None
     idempotency_key: str | None = None
-    new_links: list[PaymentLink] = field(default_factory=list)
 
     @property
     def credentials(self) -> Credentials:
@@ -82,32 +86,42 @@ class Context:
             raise TypeError(f"{self.method.name} has no route to relay to")
         return self.outcome(await self.send(self.method.route, params))
 
-    async def relay_link(self, params: Params, *, bought: str, url: str, link_id: str) -> RpcOutcome[Any]:
-        """Do as `relay` does, and list the payment link in the answer: `url` and `link_id` name its fields."""
+    async def relay_link(
+        self, params: Params, *, bought: str, url: str, link_id: str, amount: float | None = None
+    ) -> RpcOutcome[Any]:
+        """Do as `relay` does, and list the payment link in the answer: `url` and `link_id` name its fields.
+
+        `amount` is what was asked for, in USD, where the answer names none.
+        """
         from openhuman_core.backend.envelope import read_json  # noqa: PLC0415 - brings a parser, start-up does without
 
         outcome = await self.relay(params)
         made = read_json(outcome.value)
-        if isinstance(made, dict) and isinstance(made.get(url), str) and isinstance(made.get(link_id), str):
+        if isinstance(made, dict) and isinstance(made.get(url), str):
+            told = made.get("amountUsd")
             record = {
                 "method": self.method.name,
                 "bought": bought,
                 "url": made[url],
-                "ids": {link_id: made[link_id]},
-                "amountUsd": made.get("amountUsd"),
+                "ids": {name: made[name] for name in (link_id,) if isinstance(made.get(name), str)},
+                "amountUsd": told if isinstance(told, int | float) and not isinstance(told, bool) else amount,
                 "createdAt": rfc3339(time.time()),
-                "expiresAt": made.get("expiresAt"),
+                "expiresAt": _text(made.get("expiresAt")),
                 "idempotencyKey": self.idempotency_key,
             }
             known = {name: value for name, value in record.items() if value is not None}
-            status = made.get("status")
-            self.new_links.append(PaymentLink(made[link_id], status if isinstance(status, str) else None, known))
+            self.records.remember(PaymentLink(_text(made.get(link_id)) or "", _text(made.get("status")), known))
         return outcome
 
     async def send(
-        self, route: Route, params: Params | Mapping[str, Any], *, credential: Credential | None = None
+        self,
+        route: Route,
+        params: Params | Mapping[str, Any],
+        *,
+        credential: Credential | None = None,
+        timeout_seconds: float | None = None,
     ) -> RawJson:
-        """Ask the hosted API on `route`, with `credential` in place of the call's own where it is given.
+        """Ask the hosted API on `route`, with `credential` and `timeout_seconds` in place of the call's own.
 
         Gives the payload as it came. Raises the `CoreError`s of `Backend.send`.
         """
@@ -116,7 +130,11 @@ class Context:
             effect=self.method.effect,
             sending=self.sending,
             credential=credential or self.credential,
-            timeout_seconds=self.timeout_seconds,
+            timeout_seconds=self.timeout_seconds if timeout_seconds is None else timeout_seconds,
             idempotency_key=self.idempotency_key,
         )
         return RawJson(payload)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

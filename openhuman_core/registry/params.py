@@ -147,6 +147,8 @@ HeaderSecret = Annotated[Secret, AfterValidator(_header_secret)]
 Plan = Annotated[Text, AfterValidator(_known_in_upper_case)]
 Segment = Annotated[Text, AfterValidator(_segment)]
 Count = Annotated[int, Field(ge=0)]
+# Of what this program itself counts: the largest that every JSON reader holds.
+LocalCount = Annotated[int, Field(ge=0, le=2**53 - 1)]
 PositiveNumber = Annotated[
     int | float, AfterValidator(_positive), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
 ]

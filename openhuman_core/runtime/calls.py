@@ -198,6 +198,7 @@ class Calls:
         if accepted.scope.cancelled_caught and accepted.cut is not None:
             accepted.failure = accepted.cut(invocation)
         self._finish(accepted, answer)
+        await invocation.finish()
 
     async def _take_slot(self, accepted: Accepted, invocation: Invocation) -> None:
         """Wait until few enough calls run; the call's own time goes by meanwhile."""

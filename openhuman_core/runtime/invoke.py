@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
@@ -18,7 +18,7 @@ from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime.logging import log
-from openhuman_core.runtime.records import AccountRecords, Records, may_have_acted, settling_hint
+from openhuman_core.runtime.records import AccountRecords, Records, settling_hint
 from openhuman_core.runtime.spend import SpendLimit
 from openhuman_core.settings import Settings
 
@@ -34,7 +34,8 @@ CHECKS = "openhuman_core.registry.params"
 class Invocation:
     """A call whose params passed every check; nothing has been sent. `progress` takes what it tells on its way.
 
-    `deadline` is where the caller gives up, on the clock of `time.perf_counter`.
+    `deadline` is where the caller gives up, on the clock of `time.perf_counter`. `afterwards` is what is left to do
+    once the caller has its answer.
     """
 
     method: Method
@@ -43,6 +44,12 @@ class Invocation:
     progress: Callable[[Any], None]
     deadline: float | None
     key: str | None
+    afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    async def finish(self) -> None:
+        """Do what is left to do once the caller has its answer; never raises."""
+        for work in self.afterwards:
+            await work()
 
     def seconds_left(self) -> float | None:
         """Give the time until the caller gives up; None where it set no limit."""
@@ -72,7 +79,8 @@ class Record:
 class Invoker:
     """Makes calls to the methods of a registry.
 
-    `open_backend` gives the one connection to the hosted API, `open_records` the journal of the home.
+    `open_backend` gives the one connection to the hosted API, `open_records` the journal of the home, where keys belong
+    to an account and to `place`: the base URL, unless another is named.
     """
 
     def __init__(
@@ -81,11 +89,13 @@ class Invoker:
         settings: Settings,
         open_backend: Callable[[], Backend],
         open_records: Callable[[], Records],
+        place: str | None = None,
     ) -> None:
         self._registry = registry
         self._settings = settings
         self._open_backend = open_backend
         self._open_records = open_records
+        self._place = settings.base_url if place is None else lambda: place
         self._backend: Backend | None = None
         self._spend_limit = SpendLimit(settings.max_spend_usd)
 
@@ -167,11 +177,13 @@ class Invoker:
             if method.route:
                 _ = backend.base_url  # step 8: told before anything that a method does of its own
             account = credential.account() if credential else ""
-            records = AccountRecords(self._open_records, account, self._settings.base_url)
+            records = AccountRecords(self._open_records, account, self._place)
+            invocation.afterwards.append(records.catch_up)
             context = Context(
                 backend=backend,
                 method=method,
                 credential=credential,
+                account=account,
                 sending=invocation.sending,
                 records=records,
                 progress=invocation.progress,
@@ -179,33 +191,33 @@ class Invoker:
                 idempotency_key=key,
             )
             if key is None:
-                return await self._make(context, records, invocation)
+                return await self._make(context, invocation)
             return await records.once(
                 key,
                 method=method,
                 params=invocation.params.wire(),
                 sending=invocation.sending,
                 timeout_seconds=self._settings.timeout_seconds if timeout is None else timeout,
-                make=lambda left: self._make(replace(context, timeout_seconds=left), records, invocation),
+                make=lambda left: self._make(replace(context, timeout_seconds=left), invocation),
             )
         except CoreError as failure:
-            told(failure, method)
+            told(failure, method, invocation.sending)
             raise
 
-    async def _make(self, context: Context, records: AccountRecords, invocation: Invocation) -> RpcOutcome[Any]:
-        """Reserve what the call may spend, make it, and remember the payment link that it made."""
+    async def _make(self, context: Context, invocation: Invocation) -> RpcOutcome[Any]:
+        """Reserve what the call may spend, and make it."""
         method = invocation.method
         amount = invocation.params.wire()[method.spends] if method.spends else 0
-        reserved = self._spend_limit.reserve(amount)
+        call = (context.account, invocation.key)
+        reserved = self._spend_limit.reserve(amount, call)
         try:
-            outcome = await method.handler(context, invocation.params)
-        except BaseException as problem:
-            if not may_have_acted(problem, method.effect, invocation.sending):
+            return await method.handler(context, invocation.params)
+        except BaseException:
+            if invocation.sending.stage == "not_sent":
                 self._spend_limit.give_back(reserved)
+            else:
+                self._spend_limit.hold(call)
             raise
-        for link in context.new_links:
-            await records.remember(link)
-        return outcome
 
 
 def _silence(_value: Any) -> None:
@@ -215,16 +227,14 @@ def _silence(_value: Any) -> None:
 def told(failure: CoreError, method: Method, sending: Sending | None = None) -> CoreError:
     """Add where to look when the outcome is unknown, and whether money moved for every method that pays.
 
-    A refusal says no; where a call was given up, it depends on how far `sending` had come.
+    That depends on how far `sending` had come; without it nothing was sent.
     """
     if isinstance(failure, OutcomeUnknown) and method.verify and method.verify not in failure.message:
         failure.message = f"{failure.message}; {method.verify} shows whether it acted"
         failure.facts.setdefault("hint", f"Look at {method.verify} before making the call again.")
     if method.effect is Effect.MONEY:
-        moved = "unknown" if isinstance(failure, OutcomeUnknown) else "no"
-        if sending is not None and isinstance(failure, InternalError | ShuttingDown | Cancelled):
-            moved = {"not_sent": "no", "unknown": "unknown", "completed": "yes"}[sending.effect]
-        failure.facts.setdefault("moneyMoved", moved)
+        moved = {"not_sent": "no", "unknown": "unknown", "completed": "yes"}
+        failure.facts.setdefault("moneyMoved", moved[sending.effect if sending else "not_sent"])
     return failure
 
 

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from openhuman_core.backend.files import make_private_directory
 from openhuman_core.backend.times import rfc3339
 from openhuman_core.backend.vault import Vault
-from openhuman_core.errors import Configuration, IdempotencyConflict, InvalidParams, JournalUnavailable
+from openhuman_core.errors import Configuration, InvalidParams, JournalUnavailable
+from openhuman_core.runtime.presence import Presence
+from openhuman_core.runtime.records import used_before
 
 State = Literal["pending", "done", "unknown", "free"]
 
@@ -44,6 +43,7 @@ CREATE TABLE IF NOT EXISTS links (
 CREATE INDEX IF NOT EXISTS links_by_id ON links (scope, link);
 CREATE TABLE IF NOT EXISTS vault (fingerprint TEXT NOT NULL);
 """
+_ENTRIES = "SELECT key, method, state, created, updated, attempts FROM calls WHERE scope = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,14 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What stands under a key: `claimed` says that it is this process's to use now."""
+    """What stands under a key: `claimed` says that it is this process's to use now.
+
+    `doubtful` says that it was taken over from an earlier call that may have acted.
+    """
 
     state: State
     claimed: bool = False
+    doubtful: bool = False
     outcome: bytes | None = None
     note: str | None = None
 
@@ -77,8 +81,12 @@ class Journal:
         self._vault = vault
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._presence: FileLock | None = None
-        self._owner = ""
+        self._presence = Presence(directory / "running")
+        self._unsettled: list[tuple[Key, State, bytes | None, str | None]] = []
+
+    def exists(self) -> bool:
+        """Tell whether anything was ever written here."""
+        return (self._directory / "journal.db").exists()
 
     def digest(self, data: bytes) -> str:
         """Give the digest under which data stands here."""
@@ -92,56 +100,56 @@ class Journal:
         used for something else.
         """
         with self._transaction() as database:
-            now = time.time()
-            database.execute("DELETE FROM calls WHERE updated < ?", (now - KEPT_SECONDS,))
+            database.execute("DELETE FROM calls WHERE updated < ?", (time.time() - KEPT_SECONDS,))
             row = database.execute(
                 "SELECT state, method, params, owner, outcome, note FROM calls WHERE scope = ? AND key = ?",
                 (key.scope, key.name),
             ).fetchone()
             if row is None or row[0] == "free":
-                self._take(database, key, now)
+                self._take(database, key)
                 return Found("pending", claimed=True)
             state, method, params, owner, outcome, note = row
             if (method, params) != (key.method, key.params):
-                how = f"other params of {method}" if method == key.method else method
-                raise IdempotencyConflict(f"the idempotency key was used before, for {how}")
-            if state == "pending" and (owner == self._owner or not self._is_present(owner)):
+                raise used_before(method, key.method)
+            if state == "pending" and (owner == self._presence.own or not self._presence.is_there(owner)):
                 state = "unknown"
                 self._set(database, key, "unknown", None, None)
             if state == "unknown" and resend_unknown:
-                self._take(database, key, now)
-                return Found("pending", claimed=True)
+                self._take(database, key)
+                return Found("pending", claimed=True, doubtful=True)
             return Found(state, outcome=self._vault.unseal(outcome) if outcome else None, note=note)
 
     def settle(self, key: Key, state: State, outcome: bytes | None = None, note: str | None = None) -> None:
-        """Say what became of the call that took the key, durably."""
-        with self._transaction() as database:
-            self._set(database, key, state, None if outcome is None else self._vault.seal(outcome), note)
+        """Say what became of the call that took the key, durably.
+
+        What cannot be written now is written with the next thing that can, or at the end.
+        """
+        sealed = None if outcome is None else self._vault.seal(outcome)
+        self._unsettled.append((key, state, sealed, note))
+        with self._transaction():
+            pass
 
     def entries(self, scope: str, limit: int, offset: int, state: str | None) -> list[dict[str, Any]]:
-        """List keys, newest first."""
+        """List keys, newest first; those of processes that are gone are unknown."""
         with self._transaction() as database:
+            self._note_gone(database, scope)
             rows = database.execute(
-                "SELECT key, method, state, created, updated, attempts FROM calls WHERE scope = ? AND ? IN (state, '')"
-                " ORDER BY created DESC, key LIMIT ? OFFSET ?",
-                (scope, state or "", limit, offset),
+                f"{_ENTRIES} AND ? IN (state, '') AND updated >= ? ORDER BY created DESC, key LIMIT ? OFFSET ?",
+                (scope, state or "", time.time() - KEPT_SECONDS, limit, offset),
             ).fetchall()
         return [_entry(row) for row in rows]
 
     def resolve(self, scope: str, name: str, *, done: bool) -> dict[str, Any]:
         """Settle a key by hand and give its entry; raises `InvalidParams` where its outcome is not unknown."""
         with self._transaction() as database:
-            columns = "key, method, state, created, updated, attempts"
-            query = f"SELECT {columns}, params, owner FROM calls WHERE scope = ? AND key = ?"  # noqa: S608 - constants
+            self._note_gone(database, scope)
+            query = "SELECT state, method, params FROM calls WHERE scope = ? AND key = ?"
             row = database.execute(query, (scope, name)).fetchone()
-            if row is None:
-                raise InvalidParams("idempotencyKey is not in the journal")
-            gone = row[2] == "pending" and (row[7] == self._owner or not self._is_present(row[7]))
-            if row[2] != "unknown" and not gone:
-                raise InvalidParams(f"idempotencyKey is not unknown but {row[2]}")
-            key = Key(scope, name, row[1], row[6])
+            if row is None or row[0] != "unknown":
+                raise InvalidParams(f"idempotencyKey is not unknown but {row[0] if row else 'not in the journal'}")
+            key = Key(scope, name, *row[1:])
             self._set(database, key, "done" if done else "free", None, "settled" if done else None)
-            return _entry(database.execute(query, (scope, name)).fetchone()[:6])
+            return _entry(database.execute(f"{_ENTRIES} AND key = ?", (scope, name)).fetchone())
 
     def remember_link(self, scope: str, link_id: str, status: str | None, record: dict[str, Any]) -> None:
         """Add a payment link to the list."""
@@ -149,7 +157,7 @@ class Journal:
         with self._transaction() as database:
             database.execute(
                 "INSERT INTO links (scope, link, status, record) VALUES (?, ?, ?, ?)",
-                (scope, self._vault.fingerprint(link_id.encode()), status, sealed),
+                (scope, self._link(link_id), _storable(status), sealed),
             )
 
     def note_status(self, scope: str, link_id: str, status: str) -> None:
@@ -157,7 +165,7 @@ class Journal:
         with self._transaction() as database:
             database.execute(
                 "UPDATE links SET status = ? WHERE scope = ? AND link = ?",
-                (status, scope, self._vault.fingerprint(link_id.encode())),
+                (_storable(status), scope, self._link(link_id)),
             )
 
     def links(self, scope: str, limit: int, offset: int) -> list[dict[str, Any]]:
@@ -171,68 +179,53 @@ class Journal:
         return [{**record, **({"status": status} if status else {})} for status, record in records]
 
     def health(self) -> str:
-        """Say where the journal is and how many keys of whichever account it holds, once it proves to be sound."""
+        """Say where the journal is, once it proves to be sound."""
         with self._transaction() as database:
             (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
-            (count,) = database.execute("SELECT count(*) FROM calls").fetchone()
-        return f"{self._directory / 'journal.db'} holds {count} keys"
+        return f"{self._directory / 'journal.db'} is sound"
 
     def close(self) -> None:
-        """Close the file, and stop being its user."""
+        """Write what is left to write, close the file, and stop being its user."""
+        if self._unsettled:
+            with suppress(JournalUnavailable), self._transaction():
+                pass
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
-            if self._presence is not None:
-                self._presence.release()
-                Path(self._presence.lock_file).unlink(missing_ok=True)
-                self._presence = None
+            self._presence.end()
 
-    def _take(self, database: sqlite3.Connection, key: Key, now: float) -> None:
+    def _link(self, link_id: str) -> str:
+        return self._vault.fingerprint(link_id.encode(errors="surrogatepass"))
+
+    def _take(self, database: sqlite3.Connection, key: Key) -> None:
         database.execute(
             "INSERT INTO calls VALUES (?, ?, ?, ?, 'pending', ?, NULL, NULL, ?, ?, 1) ON CONFLICT DO UPDATE SET"
             " method = excluded.method, params = excluded.params, state = 'pending', owner = excluded.owner,"
             " outcome = NULL, note = NULL, updated = excluded.updated, attempts = attempts + 1",
-            (key.scope, key.name, key.method, key.params, self._present(), now, now),
+            (key.scope, key.name, key.method, key.params, self._presence.name(), time.time(), time.time()),
         )
 
     def _set(
         self, database: sqlite3.Connection, key: Key, state: State, outcome: bytes | None, note: str | None
     ) -> None:
         database.execute(
-            "UPDATE calls SET state = ?, outcome = ?, note = ?, updated = ? WHERE scope = ? AND key = ?",
-            (state, outcome, note, time.time(), key.scope, key.name),
+            "UPDATE calls SET state = ?, outcome = ?, note = ?, updated = ? WHERE scope = ? AND key = ?"
+            " AND method = ? AND params = ? AND state IN ('pending', 'unknown')",
+            (state, outcome, note, time.time(), key.scope, key.name, key.method, key.params),
         )
 
-    def _present(self) -> str:
-        """Give the name under which this process can be found alive: it holds a lock that dies with it."""
-        if self._presence is None:
-            self._owner = secrets.token_hex(8)
-            path = self._presence_of(self._owner)
-            make_private_directory(path.parent)
-            presence = FileLock(path, mode=0o600, thread_local=False)
-            presence.acquire(timeout=BUSY_TIMEOUT_SECONDS)  # one that sweeps may hold it for a moment
-            self._presence = presence
-            for left in path.parent.iterdir():  # by processes that were killed
-                if left != path:
-                    self._is_present(left.name)
-        return self._owner
-
-    def _is_present(self, owner: str) -> bool:
-        path = self._presence_of(owner)
-        if not path.exists():
-            return False
-        try:
-            with FileLock(path, mode=0o600, thread_local=False).acquire(timeout=0):
-                path.unlink(missing_ok=True)
-        except Timeout:
-            return True
-        return False
-
-    def _presence_of(self, owner: str) -> Path:
-        return self._directory / "running" / owner
+    def _note_gone(self, database: sqlite3.Connection, scope: str) -> None:
+        """Hold as unknown what processes that are gone left pending."""
+        pending = "SELECT DISTINCT owner FROM calls WHERE scope = ? AND state = 'pending'"
+        for (owner,) in database.execute(pending, (scope,)).fetchall():
+            if owner != self._presence.own and not self._presence.is_there(owner):
+                database.execute(
+                    "UPDATE calls SET state = 'unknown' WHERE scope = ? AND state = 'pending' AND owner = ?",
+                    (scope, owner),
+                )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -240,9 +233,13 @@ class Journal:
         with self._lock, self._available():
             database = self._connection or self._open()
             database.execute("BEGIN IMMEDIATE")
+            unsettled = [*self._unsettled]
             try:
+                for key, state, outcome, note in unsettled:
+                    self._set(database, key, state, outcome, note)
                 yield database
                 database.execute("COMMIT")
+                del self._unsettled[: len(unsettled)]
             except BaseException:
                 if database.in_transaction:
                     database.execute("ROLLBACK")
@@ -253,8 +250,12 @@ class Journal:
         try:
             yield
         except (sqlite3.Error, OSError, Configuration) as problem:
-            cause = problem.message if isinstance(problem, Configuration) else "it cannot be read and written"
-            raise JournalUnavailable(f"the journal in {self._directory} is not to be used: {cause}") from problem
+            known = problem if isinstance(problem, Configuration) else None
+            cause, hint = (
+                (known.message, known.data().get("hint")) if known else ("it cannot be read and written", None)
+            )
+            told = f"the journal in {self._directory} is not to be used: {cause}"
+            raise JournalUnavailable(told, hint=hint) from problem
 
     def _open(self) -> sqlite3.Connection:
         path = self._directory / "journal.db"
@@ -288,13 +289,12 @@ def _prepare(database: sqlite3.Connection) -> None:
         database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
 
 
+def _storable(status: str | None) -> str | None:
+    """Write half of a surrogate pair as its code; SQLite holds no such text."""
+    return None if status is None else status.encode(errors="backslashreplace").decode()
+
+
 def _entry(row: tuple[Any, ...]) -> dict[str, Any]:
     key, method, state, created, updated, attempts = row
-    return {
-        "idempotencyKey": key,
-        "method": method,
-        "state": state,
-        "createdAt": rfc3339(created),
-        "updatedAt": rfc3339(updated),
-        "attempts": attempts,
-    }
+    times = {"createdAt": rfc3339(created), "updatedAt": rfc3339(updated)}
+    return {"idempotencyKey": key, "method": method, "state": state, **times, "attempts": attempts}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio import to_thread
 
-from openhuman_core.backend.route import Effect, Sending
-from openhuman_core.errors import BackendTimeout, CoreError, JournalUnavailable, OutcomeUnknown
+from openhuman_core.backend.route import Sending
+from openhuman_core.errors import BackendTimeout, CoreError, IdempotencyConflict, JournalUnavailable, OutcomeUnknown
 from openhuman_core.protocol.messages import RawJson, encode
 from openhuman_core.registry.context import PaymentLink
 from openhuman_core.registry.method import Method
@@ -44,15 +44,19 @@ class _Flight:
 
 
 class Records:
-    """The journal of one home, and the calls with a key that are under way in this process.
+    """The journal of one home, and what this process is doing with it.
 
-    `honours_keys` says that the hosted API takes a key only once, so that a call may be sent again with it.
+    `honours_keys` says that the hosted API takes a key only once, so that a call may be sent again with it. `flights`
+    are the calls with a key that are under way, by scope and name: one each. `unwritten` counts what is still to be
+    noted of links, and `written` tells when that is none.
     """
 
     def __init__(self, journal: Journal, *, honours_keys: bool) -> None:
         self.journal = journal
         self.honours_keys = honours_keys
         self.flights: dict[tuple[str, str], _Flight] = {}
+        self.unwritten = 0
+        self.written = anyio.Event()
 
 
 class AccountRecords:
@@ -62,37 +66,45 @@ class AccountRecords:
         self._open_records = open_records
         self._account = account
         self._base_url = base_url
+        self._notes: list[PaymentLink | tuple[str, str]] = []  # links, and statuses by link id, to be written later
 
     async def entries(self, limit: int, offset: int, state: str | None) -> list[dict[str, Any]]:
         """List idempotency keys, newest first."""
-        scope = await self._scope()
-        return await _in_thread(lambda: self._journal.entries(scope, limit, offset, state))
+        return await _in_thread(lambda: self._journal.entries(self._scope(), limit, offset, state))
 
     async def resolve(self, name: str, *, done: bool) -> dict[str, Any]:
         """Settle a key by hand; raises `InvalidParams` where its outcome is not unknown."""
-        scope = await self._scope()
-        return await _in_thread(lambda: self._journal.resolve(scope, name, done=done))
+        return await _in_thread(lambda: self._journal.resolve(self._scope(), name, done=done))
 
     async def links(self, limit: int, offset: int) -> list[dict[str, Any]]:
-        """List payment links, newest first."""
-        scope = await self._scope()
-        return await _in_thread(lambda: self._journal.links(scope, limit, offset))
+        """List payment links, newest first, those of calls that were just answered too."""
+        records = await _in_thread(self._open_records)
+        while records.unwritten:
+            await records.written.wait()
+        return await _in_thread(lambda: self._journal.links(self._scope(), limit, offset))
 
-    async def remember(self, link: PaymentLink) -> None:
-        """Add a payment link to the list; a home that cannot be written to loses the entry, not the call."""
-        try:
-            scope = await self._scope()
-            await _in_thread(lambda: self._journal.remember_link(scope, link.id, link.status, link.record))
-        except JournalUnavailable as problem:
-            log.warning("payment link not recorded", exc_info=problem)
+    def remember(self, link: PaymentLink) -> None:
+        """Add a payment link to the list once the caller has its answer."""
+        self._note(link)
 
-    async def note_status(self, link_id: str, status: str) -> None:
-        """Keep what was learned of a payment, if that can be kept."""
+    def note_status(self, link_id: str, status: str) -> None:
+        """Keep what was learned of a payment once the caller has its answer."""
+        self._note((link_id, status))
+
+    async def catch_up(self) -> None:
+        """Write what was noted; a home that cannot be written to loses it, not the call."""
+        notes, self._notes = self._notes, []
+        if not notes:
+            return
         try:
-            scope = await self._scope()
-            await _in_thread(lambda: self._journal.note_status(scope, link_id, status))
+            await _in_thread(lambda: self._write(notes))
         except JournalUnavailable as problem:
-            log.warning("payment status not recorded", exc_info=problem)
+            log.warning("payment links not recorded", exc_info=problem)
+        records = self._open_records()
+        records.unwritten -= len(notes)
+        if not records.unwritten:
+            records.written.set()
+            records.written = anyio.Event()
 
     async def once(
         self,
@@ -106,21 +118,26 @@ class AccountRecords:
     ) -> RpcOutcome[Any]:
         """Make the call if its key is free; otherwise give what became of the call that used it.
 
-        `make` takes the seconds that are left. Params count as they are after trimming and defaults.
+        `make` takes the seconds that are left. Params count as they are after trimming and defaults. Who waits for
+        another call makes it in its place where that one surely did nothing because it was cut short.
 
         Raises `IdempotencyConflict`; `OutcomeUnknown` where an earlier call may have acted, and where one that may
         act is under way for longer than `timeout_seconds`, `BackendTimeout` for another one; `JournalUnavailable`;
         and whatever `make` raises.
         """
-        scope, digest = await self._scope(), await self._digest(json.dumps(params, sort_keys=True).encode())
+        text = json.dumps(_plain(params), sort_keys=True).encode()
+        scope, digest = await _in_thread(lambda: (self._scope(), self._journal.digest(text)))
         from openhuman_core.runtime.journal import Key  # noqa: PLC0415 - a thread has loaded it by now
 
         key = Key(scope, name, method.name, digest)
-        flights, place = self._open_records().flights, (key.scope, key.name)
+        flights, place = self._open_records().flights, (scope, name)
         deadline = anyio.current_time() + timeout_seconds
         try:
             with anyio.fail_after(timeout_seconds):
-                while (flight := flights.get(place)) and flight.key == key:
+                while flight := flights.get(place):
+                    if flight.key != key:
+                        raise used_before(flight.key.method, method.name)
+                    sending.doubtful = not method.effect.repeatable
                     await flight.landed.wait()
                     if flight.outcome is not None:
                         return RpcOutcome(flight.outcome.value, *flight.outcome.logs, REPLAYED)
@@ -128,16 +145,14 @@ class AccountRecords:
                         raise copy.copy(flight.failure)
         except TimeoutError as problem:
             raise _under_way(method) from problem
-        mine = _Flight(key)
-        flights.setdefault(place, mine)
+        mine = flights[place] = _Flight(key)
         try:
             mine.outcome = await self._lead(key, method, sending, deadline, make)
         except CoreError as failure:
             mine.failure = failure
             raise
         finally:
-            if flights.get(place) is mine:
-                del flights[place]
+            del flights[place]
             mine.landed.set()
         return mine.outcome
 
@@ -146,13 +161,20 @@ class AccountRecords:
         """The journal; only threads ask for it, since opening it imports what is slow to import."""
         return self._open_records().journal
 
-    async def _scope(self) -> str:
-        """Give the digest that keeps accounts and base URLs apart."""
-        text = f"{self._account}\n{self._base_url()}".encode()
-        return await self._digest(text)
+    def _scope(self) -> str:
+        """Give the digest that keeps accounts and base URLs apart; in a thread."""
+        return self._journal.digest(f"{self._account}\n{self._base_url()}".encode(errors="surrogatepass"))
 
-    async def _digest(self, text: bytes) -> str:
-        return await _in_thread(lambda: self._journal.digest(text))
+    def _note(self, note: PaymentLink | tuple[str, str]) -> None:
+        self._notes.append(note)
+        self._open_records().unwritten += 1
+
+    def _write(self, notes: list[PaymentLink | tuple[str, str]]) -> None:
+        for note in notes:
+            if isinstance(note, PaymentLink):
+                self._journal.remember_link(self._scope(), note.id, note.status, note.record)
+            elif self._journal.exists():
+                self._journal.note_status(self._scope(), *note)
 
     async def _lead(
         self,
@@ -162,9 +184,10 @@ class AccountRecords:
         deadline: float,
         make: Callable[[float], Awaitable[RpcOutcome[Any]]],
     ) -> RpcOutcome[Any]:
-        found = await self._claim(key, method, deadline)
+        found = await self._claim(key, method, sending, deadline)
         if found.state == "done":
             return _replay(found)
+        sending.doubtful = found.doubtful and not method.effect.repeatable
         if not found.claimed:
             raise OutcomeUnknown(
                 "the outcome of an earlier call with this idempotency key is unknown",
@@ -173,9 +196,10 @@ class AccountRecords:
         try:
             outcome = await make(deadline - anyio.current_time())
         except BaseException as problem:
-            if isinstance(problem, OutcomeUnknown):
-                problem.facts["hint"] = settling_hint(method, key.name)
-            await self._settle(key, "unknown" if may_have_acted(problem, method.effect, sending) else "free")
+            may_have_acted = sending.effect != "not_sent" and not method.effect.repeatable
+            await self._settle(key, "unknown" if may_have_acted else "free")
+            if isinstance(problem, CoreError) and may_have_acted:
+                raise _in_doubt(problem, settling_hint(method, key.name)) from problem
             raise
         if method.secret:
             await self._settle(key, "done", note="secret")
@@ -183,7 +207,7 @@ class AccountRecords:
             await self._settle(key, "done", encode([*outcome.logs]) + b"\n" + encode(outcome.value))
         return outcome
 
-    async def _claim(self, key: Key, method: Method, deadline: float) -> Found:
+    async def _claim(self, key: Key, method: Method, sending: Sending, deadline: float) -> Found:
         """Take the key, waiting for as long as another process that is alive has it."""
         resend = method.effect.repeatable or self._open_records().honours_keys
         look = FIRST_LOOK_SECONDS
@@ -191,6 +215,7 @@ class AccountRecords:
             found = await _in_thread(lambda: self._journal.claim(key, resend_unknown=resend))
             if found.claimed or found.state != "pending":
                 return found
+            sending.doubtful = not method.effect.repeatable
             if anyio.current_time() + look > deadline:
                 raise _under_way(method)
             await anyio.sleep(look)
@@ -203,10 +228,34 @@ class AccountRecords:
             log.error("journal not written", exc_info=problem)
 
 
+def _plain(value: Any) -> Any:
+    """Write a number in one form only: 25, 25.0 and 2.5e1 are the same."""
+    if isinstance(value, dict):
+        return {name: _plain(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _in_doubt(failure: CoreError, hint: str) -> CoreError:
+    """Tell of a failure after which it is not known whether a call under this key acted, now or earlier."""
+    if isinstance(failure, OutcomeUnknown):
+        failure.facts["hint"] = hint
+        return failure
+    facts = {name: value for name, value in failure.facts.items() if name not in ("moneyMoved", "retryAfterMs")}
+    return OutcomeUnknown(f"the outcome is unknown; this time: {failure.message}", **{**facts, "hint": hint})
+
+
 def _under_way(method: Method) -> CoreError:
     """Say that the time is up while another call has the key; what that one does is not known yet."""
     late = BackendTimeout if method.effect.repeatable else OutcomeUnknown
     return late("a call with this idempotency key is still under way", hint="Ask again with the same key.")
+
+
+def used_before(earlier: str, method: str) -> IdempotencyConflict:
+    """Say that a key is in use for another call."""
+    how = f"other params of {method}" if earlier == method else earlier
+    return IdempotencyConflict(f"the idempotency key was used before, for {how}")
 
 
 def settling_hint(method: Method, key: str | None) -> str:
@@ -215,13 +264,6 @@ def settling_hint(method: Method, key: str | None) -> str:
     if key is None:
         return f"{look} before making the call again."
     return f"{look}, then settle the key with openhuman.journal_resolve (done or not_done)."
-
-
-def may_have_acted(problem: BaseException, effect: Effect, sending: Sending) -> bool:
-    """Tell whether a call that ended so, refused or given up or broken, may have acted where that matters."""
-    if effect.repeatable or sending.effect == "not_sent":
-        return False
-    return isinstance(problem, OutcomeUnknown) or not isinstance(problem, CoreError)
 
 
 def _replay(found: Found) -> RpcOutcome[Any]:

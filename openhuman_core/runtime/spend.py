@@ -15,12 +15,16 @@ class SpendLimit:
 
     def __init__(self, limit: Decimal | None) -> None:
         self._left = limit
+        self._held: set[tuple[str, str | None]] = set()  # by account and key: what may have been spent already
 
-    def reserve(self, amount: float) -> Decimal:
-        """Take an amount from what is left, and give it as it was taken; raises `PolicyDenied` when it is more."""
+    def reserve(self, amount: float, call: tuple[str, str | None]) -> Decimal:
+        """Take an amount from what is left, and give it as it was taken; raises `PolicyDenied` when it is more.
+
+        `call` is the account and the idempotency key: what an earlier call under it may have spent is not taken twice.
+        """
         from decimal import Decimal  # noqa: PLC0415 - start-up pays for each import
 
-        reserved = Decimal(str(amount))
+        reserved = Decimal(0) if call in self._held else Decimal(str(amount))
         if self._left is not None:
             if reserved > self._left:
                 raise PolicyDenied(
@@ -29,6 +33,11 @@ class SpendLimit:
                 )
             self._left -= reserved
         return reserved
+
+    def hold(self, call: tuple[str, str | None]) -> None:
+        """Remember a call that may have spent what it reserved, if it can be made again under its key."""
+        if call[1] is not None:
+            self._held.add(call)
 
     def give_back(self, reserved: Decimal) -> None:
         """Return an amount that was surely not spent."""

@@ -62,6 +62,7 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # or the thread would wait in accept for ever
         self._listener.close()
         for connection in self._open:
             connection.close()

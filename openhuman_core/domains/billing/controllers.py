@@ -7,6 +7,7 @@ import anyio
 from openhuman_core.backend.envelope import read_json
 from openhuman_core.backend.route import Effect
 from openhuman_core.domains.billing import adapter, models
+from openhuman_core.errors import CoreError
 from openhuman_core.registry.context import Context
 from openhuman_core.registry.method import Namespace
 from openhuman_core.registry.outcome import RpcOutcome
@@ -113,7 +114,9 @@ async def create_portal_session(ctx: Context, params: NoParams) -> RpcOutcome[mo
 )
 async def top_up(ctx: Context, params: models.TopUpParams) -> RpcOutcome[models.TopUp]:
     """Start a credit top-up and give its payment link, which cannot be revoked."""
-    return await ctx.relay_link(params, bought="credits", url="url", link_id="gatewayTransactionId")
+    return await ctx.relay_link(
+        params, bought="credits", url="url", link_id="gatewayTransactionId", amount=params.amount_usd
+    )
 
 
 @billing.method(
@@ -130,7 +133,11 @@ async def create_coinbase_charge(ctx: Context, params: models.CreateChargeParams
 @billing.method(adapter.COINBASE_CHARGE, effect=Effect.READ, log="Coinbase charge fetched")
 async def get_coinbase_charge(ctx: Context, params: models.ChargeParams) -> RpcOutcome[models.ChargeStatus]:
     """Give the state of a Coinbase charge."""
-    return await ctx.relay(params)
+    outcome = await ctx.relay(params)
+    status = adapter.status_of(read_json(outcome.value))
+    if status is not None:
+        ctx.records.note_status(params.gateway_transaction_id, status)
+    return outcome
 
 
 @billing.method(
@@ -160,14 +167,22 @@ async def wait_for_payment(ctx: Context, params: models.WaitParams) -> RpcOutcom
         params.timeout_seconds if ctx.timeout_seconds is None else min(params.timeout_seconds, ctx.timeout_seconds)
     )
     deadline = anyio.current_time() + patience
-    pause, last = adapter.FIRST_LOOK_SECONDS, None
+    pause, charge, last = adapter.FIRST_LOOK_SECONDS, None, None
     while True:
-        charge = await ctx.send(adapter.COINBASE_CHARGE, {"gatewayTransactionId": params.gateway_transaction_id})
+        left = deadline - anyio.current_time()
+        try:
+            look = {"gatewayTransactionId": params.gateway_transaction_id}
+            shortest, longest = adapter.LOOK_TAKES_SECONDS
+            seconds = min(max(left, shortest), longest)
+            charge = await ctx.send(adapter.COINBASE_CHARGE, look, timeout_seconds=seconds)
+        except CoreError as failure:
+            if charge is None or not failure.retryable:
+                raise
         status = adapter.status_of(read_json(charge))
         if status is not None and status != last:
             last = status
             ctx.progress({"status": status})
-            await ctx.records.note_status(params.gateway_transaction_id, status)
+            ctx.records.note_status(params.gateway_transaction_id, status)
         if status in adapter.FINAL_STATUSES or anyio.current_time() + pause > deadline:
             return ctx.outcome(charge)
         await anyio.sleep(pause)

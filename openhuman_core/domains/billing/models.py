@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from openhuman_core.registry.params import (
     Count,
     JsonObject,
+    LocalCount,
     OptionalText,
     Params,
     Payload,
@@ -73,13 +74,13 @@ class ChargeParams(Params):
 
 
 class PageParams(Params):
-    limit: Count = Field(20, description="How many to give.")
-    offset: Count = Field(0, description="How many of the newest to pass over.")
+    limit: LocalCount = Field(20, description="How many to give.")
+    offset: LocalCount = Field(0, description="How many of the newest to pass over.")
 
 
 class WaitParams(Params):
     gateway_transaction_id: Segment = Field(description="Id of the charge.")
-    timeout_seconds: Count = Field(600, description="How long to follow it, in seconds.")
+    timeout_seconds: LocalCount = Field(600, description="How long to follow it, in seconds.")
 
 
 class CouponParams(Params):

@@ -7,14 +7,14 @@ from typing import Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from openhuman_core.registry.params import Count, Params, Text
+from openhuman_core.registry.params import LocalCount, Params, Text
 
 State = Literal["pending", "done", "unknown", "free"]
 
 
 class ListParams(Params):
-    limit: Count = Field(20, description="How many keys to give.")
-    offset: Count = Field(0, description="How many of the newest to pass over.")
+    limit: LocalCount = Field(20, description="How many keys to give.")
+    offset: LocalCount = Field(0, description="How many of the newest to pass over.")
     state: State | None = Field(None, description="Give only keys in this state.")
 
 
