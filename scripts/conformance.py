@@ -45,15 +45,18 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(command: Sequence[str], profile: Profile, only: str, patience: float) -> Results:
-    """Run every case of the profile against a program in a home that is gone afterwards."""
+def run(name: str, command: Sequence[str], profile: Profile, only: str, patience: float) -> Results:
+    """Run every case of the profile against a program in a home that is gone afterwards, and print what fails."""
     results: Results = {}
     (CLONE / ".cache").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CLONE / ".cache") as home:
         env = {**os.environ, "HOME": home, "OPENHUMAN_WORKSPACE": home}
         for case in load(profile):
-            if only in case.title:
-                results[case] = run_alone(case, command, profile, env, patience) if case.applies else None
+            if only not in case.title:
+                continue
+            wrong = results[case] = run_alone(case, command, profile, env, patience) if case.applies else None
+            if wrong:
+                print(f"✗ {name}: {case.title}", case.why, *wrong, sep="\n    ", flush=True)
     return results
 
 
@@ -67,7 +70,7 @@ def version(python: str, distribution: str) -> str:
 def cell(results: Results, group: str) -> str:
     """Count the cases of a group that pass, of those that apply."""
     wrongs = [wrong for case, wrong in results.items() if wrong is not None and group in ("", case.group)]
-    return f"{sum(not wrong for wrong in wrongs)} of {len(wrongs)}" if wrongs else "none"
+    return f"{sum(not wrong for wrong in wrongs)} of {len(wrongs)}" if wrongs else "n/a"
 
 
 def table(columns: dict[str, Results]) -> str:
@@ -88,19 +91,15 @@ def main() -> int:
     """Run what is asked for, and print what failed and the table."""
     options = arguments()
     ours = Path(options.command[0]).name
-    columns = {ours: run(options.command, PROFILES[options.profile], options.only, options.patience)}
+    columns = {ours: run(ours, options.command, PROFILES[options.profile], options.only, options.patience)}
     if options.peers:
         python = os.environ.get("PEER_PYTHON", sys.executable)
         for title, distribution, server, profile in KNOWN_PEERS:
             name = f"{title} {version(python, distribution)}"
             command = [python, str(PEERS / server)]
-            columns[name] = run(command, PROFILES[profile], options.only, options.patience)
-    for name, results in columns.items():
-        for case, wrong in results.items():
-            if wrong:
-                print(f"✗ {name}: {case.title}", case.why, *wrong, sep="\n    ")
+            columns[name] = run(name, command, PROFILES[profile], options.only, options.patience)
     print(table(columns))
-    return int(any(columns[ours].values()))
+    return int(not columns[ours] or any(columns[ours].values()))
 
 
 if __name__ == "__main__":

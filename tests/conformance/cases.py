@@ -62,7 +62,7 @@ def _case(group: str, raw: dict[str, Any], profile: Profile, framing: Framing) -
     sent = b"".join(_bytes(item, framing) for item in _filled(raw["send"], profile)) if applies else b""
     ends = raw.get("ends", False)
     if not ends:
-        sent += framed(dumped({"jsonrpc": "2.0", "id": NEXT_ID, "method": profile.ping}), framing)
+        sent += framed(dumped({"jsonrpc": "2.0", "id": NEXT_ID, "method": profile.ping, "params": {}}), framing)
     size = raw.get("chunk", len(sent) or 1)
     return Case(
         group=group,

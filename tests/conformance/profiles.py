@@ -15,6 +15,7 @@ class Profile:
     `traits` are what its protocol has beyond the least common part:
     - `batches`: JSON-RPC batches. MCP dropped them in 2025-06-18, and LSP never had them;
     - `any id`: null, fractions, and integers of any size. MCP and LSP have strings and integers;
+    - `ids again`: the id of a request that was answered may be used again. MCP forbids it;
     - `array params`: params by position. MCP has them by name only;
     - `recovered ids`: the id of malformed input is answered where it can be read. JSON-RPC lets it be null;
     - `framing errors`: bytes that are no frame are answered. LSP and MCP do not say;
@@ -40,7 +41,7 @@ MCP_PARAMS = {
     "clientInfo": {"name": "conformance", "version": "1"},
 }
 LSP_PARAMS: dict[str, Any] = {"processId": None, "rootUri": None, "capabilities": {}}
-STANDARD = frozenset({"batches", "any id", "array params"})
+STANDARD = frozenset({"batches", "any id", "ids again", "array params"})
 
 PROFILES = {
     "openhuman": Profile(
@@ -64,7 +65,7 @@ PROFILES = {
     "lsp": Profile(
         framings=("headers",),
         pong={"ok": True},
-        traits=frozenset({"array params"}),
+        traits=frozenset({"ids again", "array params"}),
         handshake=(
             {"jsonrpc": "2.0", "id": "handshake", "method": "initialize", "params": LSP_PARAMS},
             {"jsonrpc": "2.0", "method": "initialized", "params": {}},
