@@ -49,7 +49,15 @@ NAMESPACES: Mapping[str, str] = {
     "openhuman.journal_": "openhuman_core.domains.journal.controllers:journal",
     "openhuman.referral_": "openhuman_core.domains.account.controllers:referral",
 }
+DOMAINS = tuple(dict.fromkeys(name.partition(":")[0] for name in NAMESPACES.values()))
+# What the first call to the hosted API loads, slowest first.
+SLOW_MODULES = ("openhuman_core.backend.transport", "openhuman_core.registry.params", "openhuman_core.backend.client")
 SANDBOX_NAMESPACES: Mapping[str, str] = {"sandbox.": "openhuman_core.domains.sandbox.controllers:sandbox"}
+
+
+def load_ahead() -> None:
+    """Import in a thread what the first call needs, without a byte on the network; no end waits for it."""
+    threading.Thread(target=lambda: [import_module(name) for name in (*SLOW_MODULES, *DOMAINS)], daemon=True).start()
 
 
 def registry(*, sandbox: bool = False) -> Registry:
@@ -205,7 +213,7 @@ def _run_session(settings: Settings, streams: Streams) -> int:
     async def main() -> int:
         async with App(settings) as app:
             wire = Wire(streams.input, streams.output)
-            return await Session(app.discovery, app.invoker, settings, wire).run()
+            return await Session(app.discovery, app.invoker, settings, wire, load_ahead).run()
 
     return anyio.run(main)
 

@@ -158,12 +158,17 @@ def test_what_is_no_id_is_refused(text: str) -> None:
         pytest.param('"jsonrpc":"2.0","method":null', id="method null"),
         pytest.param('"jsonrpc":"2.0","method":7', id="method a number"),
         pytest.param('"jsonrpc":"2.0","method":["m"]', id="method an array"),
-        pytest.param('"jsonrpc":"2.0","result":true', id="an answer"),
     ],
 )
 def test_a_request_that_is_none_is_refused_under_its_id(members: str) -> None:
     """Its caller waits for that id."""
     assert read(f'{{{members},"id":"a"}}') == ("a", INVALID_REQUEST)
+
+
+@pytest.mark.parametrize("member", ['"result":true', '"error":{}'])
+def test_an_answer_is_refused_under_no_id(member: str) -> None:
+    """Under its own, two programs might go on answering each other."""
+    assert read(f'{{"jsonrpc":"2.0",{member},"id":"a"}}') == (None, INVALID_REQUEST)
 
 
 @pytest.mark.parametrize("frame", ["1", "null", "true", '"text"', "1e999"])
@@ -255,17 +260,18 @@ def test_a_whole_surrogate_pair_is_one_character() -> None:
 
 
 @pytest.mark.parametrize(
-    "frame",
+    ("frame", "call_id"),
     [
-        pytest.param(b'{"jsonrpc":"2.0","method":"m\xff","id":7}', id="a byte that is none"),
-        pytest.param(b'{"jsonrpc":"2.0","method":"m\xc3","id":7}', id="cut short"),
-        pytest.param(b'{"jsonrpc":"2.0","method":"\xed\xa0\x80","id":7}', id="a surrogate"),
-        pytest.param('{"jsonrpc":"2.0","method":"m","id":7}'.encode("utf-16"), id="UTF-16"),
+        pytest.param(b'{"jsonrpc":"2.0","method":"m\xff","id":7}', 7, id="a byte that is none"),
+        pytest.param(b'{"jsonrpc":"2.0","method":"m\xc3","id":7}', 7, id="cut short"),
+        pytest.param(b'{"jsonrpc":"2.0","method":"\xed\xa0\x80","id":7}', 7, id="a surrogate"),
+        pytest.param(b'{"jsonrpc":"2.0","method":"m","id":"7\xff"}', None, id="in the id"),
+        pytest.param('{"jsonrpc":"2.0","method":"m","id":7}'.encode("utf-16"), None, id="UTF-16"),
     ],
 )
-def test_a_frame_that_is_not_utf_8_is_refused(frame: bytes) -> None:
-    """Nothing in it can be trusted, the id neither."""
-    assert read(frame) == (None, PARSE_ERROR)
+def test_a_frame_that_is_not_utf_8_is_refused(frame: bytes, call_id: int | None) -> None:
+    """Under its id where that is whole."""
+    assert read(frame) == (call_id, PARSE_ERROR)
 
 
 @pytest.mark.parametrize(

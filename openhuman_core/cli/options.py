@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 
@@ -17,6 +18,14 @@ from openhuman_core.registry.method import Method
 
 # On a command line progress is shown, not told to somebody.
 NO_OPTIONS = ("progressToken",)
+TYPES = {
+    "bool": "boolean",
+    "dict": "object",
+    "float": "number",
+    "int": "integer",
+    "list": "array",
+    "SecretStr": "secret",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +45,12 @@ class Param:
 
 def params_of(method: Method) -> list[Param]:
     """Give the params of a method that are options, its own first."""
-    from openhuman_core.registry.openrpc import describe_params  # noqa: PLC0415 - brings pydantic
-
-    described = {param["name"]: param for model in (method.options, method.params) for param in describe_params(model)}
+    fields = {**_fields(method.options), **_fields(method.params)}
     found: dict[str, Param] = {}
-    for name in [*(name for name in described if name not in NO_OPTIONS)]:
-        param = described[name]
-        made = Param(name, _type_of(param["schema"]), param["summary"], param["required"])
-        found.setdefault(made.option, made)  # of two spellings of one name the first counts
+    for name, field in fields.items():
+        if name not in NO_OPTIONS:
+            made = Param(name, _type_of(field.annotation), field.description or "", field.is_required())
+            found.setdefault(made.option, made)  # of two spellings of one name the first counts
     return sorted(found.values(), key=lambda param: (not param.required, param.name in ("timeoutMs", "idempotencyKey")))
 
 
@@ -114,9 +121,17 @@ def _secret(param: Param, given: Mapping[str, Any]) -> str | None:
     return _content(f"@{path}").strip() if path else None
 
 
-def _type_of(schema: Mapping[str, Any]) -> str:
-    arms = [arm for arm in schema.get("anyOf", [schema]) if arm.get("type") != "null"]
-    if any(arm.get("format") == "password" for arm in arms):
-        return "secret"
-    types = {arm.get("type", "object") for arm in arms}
-    return "number" if "number" in types else str(min(types))
+def _fields(model: Any) -> dict[str, Any]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _type_of(annotation: Any) -> str:
+    """Name the JSON type of an annotation; of several the widest, apart from null."""
+    if get_origin(annotation) is Annotated:
+        return _type_of(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        types = {_type_of(arm) for arm in get_args(annotation) if arm is not NoneType}
+        return "number" if "number" in types else min(types)
+    if get_origin(annotation) is Literal:
+        return "string"
+    return TYPES.get(getattr(get_origin(annotation) or annotation, "__name__", ""), "string")

@@ -65,11 +65,11 @@ def decode(frame: bytes) -> Any:
     try:
         text = frame.decode()
     except UnicodeDecodeError:
-        return Malformed(None, ParseError("the frame is not UTF-8"))
+        return Malformed(_first_id(frame.decode(errors="replace")), ParseError("the frame is not UTF-8"))
     try:
         message = _DECODER.decode(text)
     except RecursionError:
-        return Malformed(None, _too_deep())
+        return Malformed(_first_id(text), _too_deep())
     except ValueError:
         return _unparsed(text)
     flaw = _flaw(message, text)
@@ -131,8 +131,29 @@ def _unparsed(text: str) -> Malformed:
     except json.JSONDecodeError as problem:
         return Malformed(None, ParseError(f"the frame is not JSON at character {problem.pos}"))
     except (ValueError, RecursionError):  # the interpreter's own limits on digits and on depth
-        return Malformed(None, ParseError("the frame holds a number that is too long, or is nested too deep"))
+        return Malformed(
+            _first_id(text), ParseError("the frame holds a number that is too long, or is nested too deep")
+        )
     return Malformed(_id_of(message), ParseError("NaN and Infinity are not JSON"))
+
+
+def _first_id(text: str) -> Id:
+    """Find the id among the members that can be read before the one that cannot; one that was damaged is none."""
+    at = text.find("{") + 1
+    try:
+        while True:
+            name, at = _LENIENT_DECODER.raw_decode(text, _next_token(text, at))
+            value, at = _LENIENT_DECODER.raw_decode(text, _next_token(text, at))
+            if name == "id":
+                return value if _is_id(value) and _is_unicode(value) and "\ufffd" not in str(value) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _next_token(text: str, at: int) -> int:
+    while text[at : at + 1] in (*" \t\r\n:,",):
+        at += 1
+    return at
 
 
 def _flaw(message: Any, text: str) -> CoreError | None:
@@ -181,6 +202,8 @@ def _call(message: Any) -> Call | Malformed:
     call_id = message.get("id")
     if not _is_id(call_id):
         return Malformed(None, InvalidRequest("id must be a string, a number or null"))
+    if "method" not in message and message.keys() & {"result", "error"}:
+        return Malformed(None, InvalidRequest("a response is no request"))
     if message.get("jsonrpc") != "2.0":
         return Malformed(call_id, InvalidRequest('jsonrpc must be "2.0"'))
     method = message.get("method")

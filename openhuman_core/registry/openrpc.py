@@ -123,14 +123,13 @@ def _shapes(types: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _entry(method: Method, shape: dict[str, Any]) -> dict[str, Any]:
     result = shape if method.log is None else _wrapped(shape)
-    own = describe_params(method.params)
+    own = _params(method.params)
     entry = {
         "name": method.name,
         "summary": method.summary,
         "tags": [{"name": method.namespace.name}],
         "paramStructure": "by-name",
-        "params": own
-        + [param for param in describe_params(method.options) if param["name"] not in {p["name"] for p in own}],
+        "params": own + [param for param in _params(method.options) if param["name"] not in {p["name"] for p in own}],
         "result": {"name": "outcome" if method.log else "result", "schema": result},
         "errors": [{"$ref": f"#/components/errors/{kind}"} for kind in error_kinds(method)],
         "x-effect": method.effect.value,
@@ -150,7 +149,7 @@ def _builtin_entry(name: str, handler: Callable[..., Any], shape: dict[str, Any]
         "summary": " ".join((inspect.getdoc(handler) or "").split()),
         "tags": [{"name": name.partition(".")[0]}],
         "paramStructure": "by-name",
-        "params": describe_params(ReadOptions),
+        "params": _params(ReadOptions),
         "result": {"name": "result", "schema": shape},
         "errors": [{"$ref": f"#/components/errors/{kind}"} for kind in ALWAYS],
         "x-effect": Effect.READ.value,
@@ -166,8 +165,7 @@ def _wrapped(payload: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def describe_params(model: type[Any]) -> list[dict[str, Any]]:
-    """Describe the params of a model: name, summary, whether required, and schema."""
+def _params(model: type[Any]) -> list[dict[str, Any]]:
     schema = _draft7(model.model_json_schema(ref_template=COMPONENTS + "{model}"))
     required = schema.get("required", [])
     return [

@@ -16,10 +16,10 @@ log = logging.getLogger("openhuman_core")
 
 # What a secret or a person's address looks like, wherever it stands.
 _SHAPES = re.compile(
-    r"eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
+    r"eyJ[\w-]++\.[\w-]++\.[\w-]*"  # a JWT
     r"|\b(?:sk|pk|rk|whsec|pi|seti|ohk)_[\w-]{6,}"  # keys and secrets of Stripe's form
     r"|(?<=bearer )[\w.~+/=-]+"
-    r"|[\w.+-]+@[\w-]+\.[\w.-]+"  # an e-mail address
+    r"|(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.-]+"  # an e-mail address; the start alone is tried
     r"|(?<=\?)[^\s\"'#]+",  # a query string
     re.IGNORECASE,
 )

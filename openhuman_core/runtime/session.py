@@ -30,6 +30,8 @@ from openhuman_core.runtime.stdio import Wire
 from openhuman_core.settings import Settings
 
 MAX_UNREAD_BYTES = 2**20
+# So long a pause means that the peer waits for nothing now.
+IDLE_SECONDS = 0.1
 # How long the last answers have to be read once everything is given up.
 FLUSH_SECONDS = 0.5
 
@@ -40,13 +42,20 @@ DRAINED, FORCED, PARENT_GONE, STDOUT_CLOSED = 0, 20, 21, 22
 
 
 class Session:
-    """Serves one peer over `wire` until its input ends or a stop is asked for."""
+    """Serves one peer over `wire` until its input ends or a stop is asked for.
 
-    def __init__(self, discovery: Discovery, invoker: Invoker, settings: Settings, wire: Wire) -> None:
+    `load_ahead` imports in the background what the first call needs.
+    """
+
+    def __init__(
+        self, discovery: Discovery, invoker: Invoker, settings: Settings, wire: Wire, load_ahead: Callable[[], None]
+    ) -> None:
         self._settings = settings
         self._vitals = Vitals()
         self._program = Program(discovery, settings, self._vitals, self.stop)
         self._wire = wire
+        self._load_ahead = load_ahead
+        self._reads = 0
         self._decoder = Decoder(settings.framing, settings.max_message_bytes)  # type: ignore[arg-type]
         self._exit_code = DRAINED
         self._reading = anyio.CancelScope()
@@ -75,6 +84,7 @@ class Session:
                     self._watch_output,
                     self._watch_signals,
                     self._watch_parent,
+                    self._watch_idleness,
                     self._log_start,
                 ):
                     everything.start_soon(watch)
@@ -102,6 +112,7 @@ class Session:
         found: Iterable[bytes | Malformed] = iter(())
         try:
             while data := await self._wire.read():
+                self._reads += 1
                 found = iter(self._decoder.feed(data))
                 for item in found:
                     self._take(item)
@@ -192,6 +203,14 @@ class Session:
     async def _watch_parent(self) -> None:
         if self._settings.parent_pid is not None and await wait_for_end(self._settings.parent_pid):
             self.stop(PARENT_GONE)
+
+    async def _watch_idleness(self) -> None:
+        """Load what the first call needs once a peer that has had an answer pauses; no answer waits for it."""
+        seen = -1
+        while not self._vitals.answered or seen != self._reads:
+            seen = self._reads
+            await anyio.sleep(IDLE_SECONDS)
+        self._load_ahead()
 
     async def _log_start(self) -> None:
         """Say that the program runs; a task of its own, so that a request that is already there comes first."""
