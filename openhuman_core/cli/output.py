@@ -17,8 +17,6 @@ from openhuman_core.cli.text import harmless
 from openhuman_core.protocol.messages import encode, outcome
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)")
-# A table needs about so many columns of a terminal for each of its own.
-COLUMN_WIDTH = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,25 +93,28 @@ def _views(value: Any, width: int) -> list[Any]:
     lists = {
         name: item for name, item in value.items() if isinstance(item, list) and item and isinstance(item[0], dict)
     }
-    views = [_pairs(_flat({name: item for name, item in value.items() if name not in lists}))]
+    rest = _flat({name: item for name, item in value.items() if name not in lists})
+    views = [_pairs(rest)] if rest else []
     for name, item in lists.items():
         views += ["", f"{harmless(name)}:", *_views(item, width)]
-    return views
+    return views[1:] if views[:1] == [""] else views
 
 
 def _table(rows: list[dict[str, Any]], width: int) -> list[Any]:
-    """Make a table, or a list of key-value views where the terminal is too narrow for one."""
+    """Make a table, or a list of key-value views where the terminal is too narrow for all of it."""
     from rich.table import Table  # noqa: PLC0415 - see above
 
     names = list(dict.fromkeys(name for row in rows for name in row))
-    if len(names) * COLUMN_WIDTH > width:
+    cells = [[_cell(name, row.get(name)) for name in names] for row in rows]
+    columns = [max(map(len, column)) for column in zip(map(harmless, names), *cells, strict=True)]
+    if sum(columns) + 2 * len(columns) > width:
         return [view for row in rows for view in (_pairs(row), "")][:-1]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
-        is_number = all(isinstance(row.get(name), int | float | None) for row in rows)
-        table.add_column(harmless(name), overflow="fold", justify="right" if is_number else "left")
-    for row in rows:
-        table.add_row(*(_cell(name, row.get(name)) for name in names))
+        numbers = {type(row.get(name)) for row in rows} - {type(None)}
+        table.add_column(harmless(name), justify="right" if numbers and numbers <= {int, float} else "left")
+    for row in cells:
+        table.add_row(*row)
     return [table]
 
 
