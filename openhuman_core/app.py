@@ -24,6 +24,7 @@ from openhuman_core.runtime import logging
 from openhuman_core.runtime.builtins import BUILTINS, Program, Vitals, call_builtin
 from openhuman_core.runtime.discovery import Discovery
 from openhuman_core.runtime.invoke import Invoker, Record, cancelled
+from openhuman_core.runtime.policy import Policy
 from openhuman_core.settings import Settings, UsageError
 
 if TYPE_CHECKING:  # costly to import; loaded when the first call needs them
@@ -94,7 +95,7 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.registry = registry(sandbox=settings.sandbox)
-        self.discovery = Discovery(self.registry, BUILTINS)
+        self.discovery = Discovery(self.registry, BUILTINS, Policy(settings))
         # What the embedded sandbox holds is gone with the process, and so are the keys that were used with it.
         place = f"{configuration.SANDBOX}/{secrets.token_hex(8)}" if settings.sandbox else None
         self.invoker = Invoker(self.registry, settings, self._open, self._open_records, place)

@@ -64,6 +64,13 @@ def _flag(text: str) -> bool:
         raise ValueError("expected true or false") from None
 
 
+def _patterns(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip().removeprefix("openhuman.") for part in text.split(","))
+    if not all(re.fullmatch(r"[\w.*?\[\]!-]+", part) for part in found):
+        raise ValueError("expected patterns such as team_*, with commas between them")
+    return found
+
+
 def _one_of(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
@@ -90,6 +97,10 @@ class Settings:
     connect_timeout_seconds: float = _setting(15.0, _number, "How long connecting to the hosted API may take.")
     timeout_seconds: float = _setting(120.0, _number, "How long one call may take in all.")
     no_retries: bool = _setting(default=False, parse=_flag, help_text="Try no call a second time.")
+    read_only: bool = _setting(default=False, parse=_flag, help_text="Refuse every method that writes.")
+    no_secrets: bool = _setting(default=False, parse=_flag, help_text="Refuse the methods that return secrets.")
+    allow: tuple[str, ...] = _setting((), _patterns, "Refuse all methods but these, such as team_*,billing_get_*.")
+    deny: tuple[str, ...] = _setting((), _patterns, "Refuse these methods, such as team_delete_team.")
     max_spend_usd: Decimal | None = _setting(  # noqa: RUF009 - as those above
         default=None, parse=_amount, help_text="How many USD of top-ups this process may start."
     )

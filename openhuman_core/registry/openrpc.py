@@ -37,8 +37,12 @@ SENT = (
 )
 
 
-def document(methods: list[Method], builtins: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
-    """Build the OpenRPC document of the methods and the built-ins."""
+def document(
+    methods: list[Method],
+    builtins: Mapping[str, Callable[..., Any]],
+    denial: Callable[[Method], str | None] = lambda _method: None,
+) -> dict[str, Any]:
+    """Build the OpenRPC document of the methods and the built-ins; `denial` says why a method may not be called."""
     shapes, schemas = _shapes({**_results(methods), **_builtin_results(builtins)})
     return {
         "openrpc": "1.3.2",
@@ -50,7 +54,7 @@ def document(methods: list[Method], builtins: Mapping[str, Callable[..., Any]]) 
         },
         "methods": [
             *(_builtin_entry(name, handler, shapes[name]) for name, handler in builtins.items()),
-            *(_entry(method, shapes[method.name]) for method in methods),
+            *(_entry(method, shapes[method.name], denial(method)) for method in methods),
         ],
         "components": {
             "schemas": schemas,
@@ -61,11 +65,9 @@ def document(methods: list[Method], builtins: Mapping[str, Callable[..., Any]]) 
 
 def error_kinds(method: Method) -> list[str]:
     """Name the kinds in which a call to the method can fail."""
-    kinds = [*ALWAYS, "cancelled", "shutting_down", "configuration"]
+    kinds = [*ALWAYS, "cancelled", "shutting_down", "configuration", "policy_denied"]
     if method.effect is not Effect.READ:
         kinds += ["idempotency_conflict", "journal_unavailable"]
-    if method.spends:
-        kinds.append("policy_denied")
     if method.needs_credential:
         kinds += ["unauthenticated", "session_expired", "api_key_rejected"]
     if method.route is not None:
@@ -121,7 +123,7 @@ def _shapes(types: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
-def _entry(method: Method, shape: dict[str, Any]) -> dict[str, Any]:
+def _entry(method: Method, shape: dict[str, Any], denial: str | None) -> dict[str, Any]:
     result = shape if method.log is None else _wrapped(shape)
     own = _params(method.params)
     entry = {
@@ -139,6 +141,7 @@ def _entry(method: Method, shape: dict[str, Any]) -> dict[str, Any]:
         "x-verify": method.verify,
         "x-destructive": method.destructive,
         "x-secret": method.secret,
+        "x-denied": denial,
     }
     return {name: value for name, value in entry.items() if value is not None and value is not False}
 

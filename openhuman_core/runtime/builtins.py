@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 from openhuman_core import __version__
 from openhuman_core.errors import Configuration
 from openhuman_core.runtime.discovery import Discovery
+from openhuman_core.runtime.policy import Policy
 from openhuman_core.settings import Settings
 
 
@@ -99,7 +100,7 @@ def health(program: Program) -> Health:
         "python": sys.version.split()[0],
         "profile": "default",
         "baseUrl": base_url,
-        "policy": {},
+        "policy": Policy(program.settings).shown(),
     }
 
 

@@ -10,22 +10,24 @@ from anyio import to_thread
 
 from openhuman_core.protocol.messages import RawJson, encode
 from openhuman_core.registry.registry import Registry
+from openhuman_core.runtime.policy import Policy
 
 
 class Discovery:
     """The OpenRPC document of the methods and the built-ins, made once; `text` is None until then."""
 
-    def __init__(self, registry: Registry, builtins: Mapping[str, Callable[..., Any]]) -> None:
+    def __init__(self, registry: Registry, builtins: Mapping[str, Callable[..., Any]], policy: Policy) -> None:
         self.text: RawJson | None = None
         self._registry = registry
         self._builtins = builtins
+        self._policy = policy
 
     def make(self) -> RawJson:
         """Give the document, made here and now where it is not there yet."""
         from openhuman_core.registry.openrpc import document  # noqa: PLC0415 - brings pydantic
 
         if self.text is None:
-            self.text = encode(document(self._registry.all(), self._builtins))
+            self.text = encode(document(self._registry.all(), self._builtins, self._policy.denial))
         return self.text
 
     async def make_beside(self) -> None:

@@ -18,6 +18,7 @@ from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime.logging import log
+from openhuman_core.runtime.policy import Policy
 from openhuman_core.runtime.records import AccountRecords, Records, settling_hint
 from openhuman_core.runtime.spend import SpendLimit
 from openhuman_core.settings import Settings
@@ -97,6 +98,7 @@ class Invoker:
         self._open_records = open_records
         self._place = settings.base_url if place is None else lambda: place
         self._backend: Backend | None = None
+        self._policy = Policy(settings)
         self._spend_limit = SpendLimit(settings.max_spend_usd)
 
     def can_check(self, name: str) -> bool:
@@ -122,7 +124,7 @@ class Invoker:
     def prepare(
         self, name: str, params: Any, record: Record, progress: Callable[[Any, Any], None] = lambda _token, _value: None
     ) -> Invocation:
-        """Look the method up and check the params, without touching anything; raises `CoreError`.
+        """Look the method up, check the params and the policy, without touching anything; raises `CoreError`.
 
         `progress` takes the caller's token and what the call tells on its way.
         """
@@ -131,6 +133,7 @@ class Invoker:
         method = record.method = self._registry.find(name)
         try:
             own, options = check(method.params, method.options, params, f"{method.namespace.name}.{method.function}")
+            self._policy.check(method)
         except CoreError as failure:
             told(failure, method)
             raise
