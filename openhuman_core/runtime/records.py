@@ -187,7 +187,7 @@ class AccountRecords:
         found = await self._claim(key, method, sending, deadline)
         if found.state == "done":
             return _replay(found)
-        sending.doubtful = found.doubtful and not method.effect.repeatable
+        sending.doubtful = (found.doubtful or not found.claimed) and not method.effect.repeatable
         if not found.claimed:
             raise OutcomeUnknown(
                 "the outcome of an earlier call with this idempotency key is unknown",
