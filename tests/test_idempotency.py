@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.conftest import StartDaemon
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, request
 from tests.support.recorder import CLOSE, Recorder, answer, ok
 
 REPLAYED = "replayed: this idempotency key was used before"
@@ -106,3 +106,16 @@ def test_a_damaged_journal_stops_only_calls_with_a_key(start: StartDaemon, backe
     assert backend.seen == []
     daemon.result("openhuman.billing_top_up", {"amountUsd": 1})
     assert journal.read_bytes() == b"no database" * 100
+
+
+def test_two_top_ups_at_once_cannot_both_pass_the_limit(start: StartDaemon, backend: Recorder) -> None:
+    """The first has its amount reserved before it is sent."""
+    backend.default = ok(TOP_UP)
+    daemon = start("--max-spend-usd", "50", BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t")
+    for call_id in range(8):
+        daemon.send(request(call_id, "openhuman.billing_top_up", {"amountUsd": 30}))
+    kinds = [
+        answer.get("error", {}).get("data", {}).get("kind", "ok") for answer in (daemon.answer() for _ in range(8))
+    ]
+    assert sorted(kinds) == ["ok", *["policy_denied"] * 7]
+    assert len(backend.seen) == 1
