@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.support.hosted import FAULTS, SHORT_MS, Hold, Hosted, Point, Program, Told, bounded
+from tests.support.hosted import FAULTS, SHORT_MS, UNSURE_STATUSES, Hold, Hosted, Point, Program, Told, bounded
 
 TOP_UP = "openhuman.billing_top_up"
 ACCOUNTS = ("sandbox-admin", "sandbox-billing")
@@ -93,9 +93,8 @@ class Money(RuleBasedStateMachine):
     @rule(account=st.sampled_from(ACCOUNTS), no_retries=st.booleans())
     def start(self, account: str, *, no_retries: bool) -> None:
         """Start one more program."""
-        home = Path(self.directory.name)
-        program = Program(home, self.hosted, account, no_retries=no_retries, honoured=not self.forgetful)
-        self.programs.append(program)
+        home, honoured = Path(self.directory.name), not self.forgetful
+        self.programs.append(Program(home, self.hosted, account, no_retries=no_retries, honoured=honoured))
 
     @precondition(lambda self: len(self.programs) > 1)
     @rule(which=st.integers(0, MOST_PROGRAMS), kill=st.booleans())
@@ -122,6 +121,13 @@ class Money(RuleBasedStateMachine):
         self.order(faults)
         told = self.run(program.call(TOP_UP, self.params(key, timeoutMs=SHORT_MS if short else 10_000)))
         self.judge(place, told, before[place])
+
+    @rule(which=st.integers(0, MOST_PROGRAMS), status=UNSURE_STATUSES)
+    def fail_to_hear(self, which: int, status: int) -> None:
+        """Use a new key for a call that acts, and is told as one that failed."""
+        unused = [key for key in KEYS if (self.program(which).token, key) not in self.used]
+        if unused:
+            self.call(which, unused[0], short=False, faults=[{"status": status, "act": True}])
 
     @rule(which=st.integers(0, MOST_PROGRAMS), key=st.sampled_from(KEYS))
     def call_nobody(self, which: int, key: str) -> None:
@@ -169,7 +175,6 @@ class Money(RuleBasedStateMachine):
         self.hosted.hold = None
         self.judge(place, told, before[place])
 
-    @precondition(lambda self: len(self.programs) > 1)
     @rule(
         which=st.integers(0, MOST_PROGRAMS),
         key=st.sampled_from(KEYS),
@@ -268,7 +273,6 @@ class Money(RuleBasedStateMachine):
         """Settle what is unknown, make each call again, and look."""
         for program in self.programs:
             program.kill()
-        self.hosted.hold = None
         for account in ACCOUNTS:
             self.start(account, no_retries=True)
             program = self.programs[-1]
