@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import secrets
@@ -210,6 +211,7 @@ def _run_session(settings: Settings, streams: Streams) -> int:
     from openhuman_core.runtime.stdio import Wire  # noqa: PLC0415 - nor for this
 
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.enable()
 
     async def main() -> int:
         async with App(settings) as app:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -208,7 +207,9 @@ def _retry_after_ms(text: str | None) -> int | None:
 
 
 def seconds_ahead(date: str | None) -> float | None:
-    """Give how far an HTTP date lies ahead of now; None for what is none."""
+    """Give how far an HTTP date lies ahead of now, in seconds; None for what is none."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - most answers hold no date that matters
+
     try:
         return (parsedate_to_datetime(date or "") - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError, OverflowError):  # no date, one without a time zone, or one that no calendar has

@@ -47,7 +47,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request and give the answer with its body unread."""
-        session = self._session or self._open()
+        session = self._session or self._open(encrypted=request.url.scheme == "https")
         with _translated():
             response = await session.request(
                 request.method,
@@ -74,11 +74,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
         return proxy if proxy and not proxy_bypass(url.netloc.decode("ascii")) else None
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self, *, encrypted: bool) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig(lambda trace_request_ctx: trace_request_ctx)  # type: ignore[arg-type]
         trace.on_request_headers_sent.append(_headers_leave)  # type: ignore[arg-type]
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ssl=_tls()),
+            connector=aiohttp.TCPConnector(limit=self._connections, ssl=_tls() if encrypted else True),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
             auto_decompress=False,

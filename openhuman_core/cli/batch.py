@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import hashlib
 import io
 import json
@@ -82,6 +83,7 @@ class Tally:
 
 def run_bulk(bulk: Bulk) -> int:
     """Make all calls and print a line for each; gives the exit code."""
+    gc.enable()  # a long run makes garbage
     with _seekable(bulk.file) as source:
         return in_app(bulk.backend_url, lambda app: _run(app, bulk, source))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Mapping
@@ -151,6 +152,7 @@ def sandbox(port: int, state: Path | None) -> None:
 
     from openhuman_core.sandbox.server import serve as serve_sandbox  # noqa: PLC0415 - brings a web server
 
+    gc.enable()
     anyio.run(serve_sandbox, port, state, click.echo)
 
 
