@@ -7,7 +7,7 @@ import sys
 
 from openhuman_core.errors import CoreError
 
-FAILED = 1
+FAILED, INTERRUPTED = 1, 130
 
 
 def main() -> int:
@@ -23,6 +23,8 @@ def main() -> int:
         from openhuman_core.cli.main import run  # noqa: PLC0415 - the daemon needs no library of the command line
 
         return run(words)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except Exception as problem:  # noqa: BLE001 - see above
         from openhuman_core.runtime import logging  # noqa: PLC0415 - the command line's help has no use for it
 
@@ -34,7 +36,8 @@ def main() -> int:
 def _serve(flags: list[str]) -> int:
     from openhuman_core.runtime import logging  # noqa: PLC0415 - see above
 
-    logging.configure("info", sys.stderr)
+    _hold_signals()
+    logging.configure("info", sys.stderr, beside=True)
     try:
         from openhuman_core.runtime.streams import Streams  # noqa: PLC0415 - see above
 
@@ -44,7 +47,17 @@ def _serve(flags: list[str]) -> int:
         return serve(flags, streams)
     except CoreError as problem:
         logging.log.error(problem.message, extra=problem.data())
+    finally:
+        logging.close()
     return FAILED
+
+
+def _hold_signals() -> None:
+    """Keep what asks for a stop until the session can hear it; else a request that is there already had no answer."""
+    import signal  # noqa: PLC0415 - see above
+
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 
 
 if __name__ == "__main__":

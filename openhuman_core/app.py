@@ -200,13 +200,22 @@ def serve(flags: list[str], streams: Streams) -> int:
         sys.stderr.write(f"openhuman-core serve: {problem}\n")
         return USAGE
     logging.log.setLevel(settings.log_level.upper())
-    code = _run_session(settings, streams)
-    streams.close()
-    logging.log.info("ended", extra={"exitCode": code})
+
+    def last_words(code: int) -> None:
+        streams.close()
+        logging.log.info("ended", extra={"exitCode": code})
+
+    def leave(code: int) -> None:
+        last_words(code)
+        logging.close()
+        os._exit(code)
+
+    code = _run_session(settings, streams, leave)
+    last_words(code)
     return code
 
 
-def _run_session(settings: Settings, streams: Streams) -> int:
+def _run_session(settings: Settings, streams: Streams, leave: Callable[[int], None]) -> int:
     from openhuman_core.runtime.session import Session  # noqa: PLC0415 - the command line has no use for it
     from openhuman_core.runtime.stdio import Wire  # noqa: PLC0415 - nor for this
 
@@ -216,7 +225,7 @@ def _run_session(settings: Settings, streams: Streams) -> int:
     async def main() -> int:
         async with App(settings) as app:
             wire = Wire(streams.input, streams.output)
-            return await Session(app.discovery, app.invoker, settings, wire, load_ahead).run()
+            return await Session(app.discovery, app.invoker, settings, wire, load_ahead=load_ahead, leave=leave).run()
 
     return anyio.run(main)
 

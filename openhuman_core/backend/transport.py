@@ -7,16 +7,20 @@ payment look safe to repeat, and lets requests be repeated silently. So the seam
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
 import yarl
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from openhuman_core.backend.route import HEADERS_LEAVE
 
@@ -78,7 +82,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         trace = aiohttp.TraceConfig(lambda trace_request_ctx: trace_request_ctx)  # type: ignore[arg-type]
         trace.on_request_headers_sent.append(_headers_leave)  # type: ignore[arg-type]
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ssl=_tls() if encrypted else True),
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, ssl=_tls() if encrypted else True, resolver=_Resolver()
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
             auto_decompress=False,
@@ -87,6 +93,41 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
         self._session._retry_connection = False  # noqa: SLF001 - what is sent again is the caller's to decide
         return self._session
+
+
+class _Resolver(AbstractResolver):
+    """Looks names up in threads that no end of the program waits for, as asyncio does for its own."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Give the addresses of a host; raises `OSError`."""
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[list[Any]] = loop.create_future()
+
+        def tell(addresses: list[Any] | None, problem: OSError | None) -> None:
+            if not found.done():
+                found.set_exception(problem) if problem else found.set_result(addresses or [])
+
+        def look() -> None:
+            addresses, problem = None, None
+            try:
+                addresses = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
+            except OSError as failure:
+                problem = failure
+            with suppress(RuntimeError):  # the loop is gone, and with it who asked
+                loop.call_soon_threadsafe(tell, addresses, problem)
+
+        threading.Thread(target=look, daemon=True).start()
+        return [
+            ResolveResult(
+                hostname=host, host=where[0], port=where[1], family=kind, proto=proto, flags=socket.AI_NUMERICHOST
+            )
+            for kind, _, proto, _, where in await found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 class _Body(httpx.AsyncByteStream):

@@ -7,7 +7,7 @@ first calls need beside the event loop, so that what is answered inline overtake
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +53,10 @@ class Accepted:
 
 
 class Calls:
-    """Takes calls and answers each of them once; `on_change` is told when one was answered."""
+    """Takes calls and answers each of them once.
+
+    `room` waits until there is room for another answer, and `on_change` is told when a call was answered.
+    """
 
     def __init__(
         self,
@@ -63,12 +66,14 @@ class Calls:
         *,
         max_in_flight: int,
         tell_progress: Callable[[str | int, Any], None],
+        room: Callable[[], Awaitable[None]],
         on_change: Callable[[], None],
     ) -> None:
         self._invoker = invoker
         self._vitals = vitals
         self._replies = replies
         self._tell_progress = tell_progress
+        self._room = room
         self._on_change = on_change
         self._slots = anyio.Semaphore(max_in_flight, fast_acquire=True)
         self._opening = anyio.Lock()
@@ -145,6 +150,12 @@ class Calls:
                 accepted.failure = given_up(None)
                 self._finish(accepted)
 
+    def abandon(self) -> None:
+        """Answer what was given up and has not ended, as for a journal that another process holds."""
+        for accepted in [*self._accepted]:
+            accepted.failure = given_up(accepted.invocation)
+            self._finish(accepted)
+
     async def run(self, tasks: TaskGroup) -> None:
         """Check what is accepted and make a task in `tasks` of what passes, for ever."""
         checked = 0
@@ -211,10 +222,11 @@ class Calls:
             except TimeoutError as problem:
                 late = BackendTimeout(f"{invocation.method.name} timed out before it was its turn")
                 raise told(late, invocation.method) from problem
-        accepted.running = True
+        accepted.running = True  # from here on the slot is given back in the end
         self._vitals.in_flight += 1
         self._vitals.queued -= 1
         self._on_change()
+        await self._room()
 
     def _finish(self, accepted: Accepted, answer: bytes = b"") -> None:
         """Answer a call and forget it; one that was answered is left alone."""

@@ -6,6 +6,8 @@ import logging
 import re
 import traceback
 from functools import cached_property
+from queue import SimpleQueue
+from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from pythonjsonlogger.json import JsonFormatter
 
 log = logging.getLogger("openhuman_core")
+
+# So many records may wait for a slow reader of the log.
+MAX_UNWRITTEN = 10_000
+LAST_WORDS_SECONDS = 0.5
 
 # What a secret or a person's address looks like, wherever it stands.
 _SHAPES = re.compile(
@@ -25,9 +31,12 @@ _SHAPES = re.compile(
 )
 
 
-def configure(level: str, stream: TextIO) -> None:
-    """Send this program's records of `level` and above, and other libraries' warnings, to `stream`."""
-    handler = logging.StreamHandler(stream)
+def configure(level: str, stream: TextIO, *, beside: bool = False) -> None:
+    """Send this program's records of `level` and above, and other libraries' warnings, to `stream`.
+
+    With `beside` a thread writes them, so that a stream that nobody reads holds up nothing; `close` ends it.
+    """
+    handler: logging.Handler = _Beside(stream) if beside else logging.StreamHandler(stream)
     handler.setFormatter(_Formatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
@@ -37,6 +46,48 @@ def configure(level: str, stream: TextIO) -> None:
 def announce(message: str, **facts: Any) -> None:
     """Write a record whatever the level is: somebody asked for it by name."""
     log.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, message, (), None, extra=facts))
+
+
+def close() -> None:
+    """Give what was logged last a moment to be written."""
+    for handler in logging.getLogger().handlers:
+        handler.close()
+
+
+class _Beside(logging.Handler):
+    """Hands records to a thread that formats and writes them; past a bound they are dropped, and counted."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._records: SimpleQueue[logging.LogRecord | None] = SimpleQueue()
+        self._dropped = 0
+        self._writer = Thread(target=self._write, daemon=True)
+        self._writer.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._records.qsize() < MAX_UNWRITTEN:
+            self._records.put(record)
+        else:
+            self._dropped += 1
+
+    def close(self) -> None:
+        self._records.put(None)
+        self._writer.join(LAST_WORDS_SECONDS)
+        super().close()
+
+    def _write(self) -> None:
+        while (record := self._records.get()) is not None:
+            try:
+                self._stream.write(self.format(record) + "\n")
+                if self._dropped:
+                    count, self._dropped = self._dropped, 0
+                    late = log.makeRecord(log.name, logging.WARNING, __file__, 0, "records dropped", (), None)
+                    late.count = count
+                    self._stream.write(self.format(late) + "\n")
+                self._stream.flush()
+            except (OSError, ValueError):  # nobody will ever read it
+                return
 
 
 class _Formatter(logging.Formatter):

@@ -13,6 +13,8 @@ from openhuman_core.protocol.messages import Call
 from openhuman_core.runtime.builtins import Vitals
 from openhuman_core.runtime.stdio import Wire
 
+MAX_UNREAD_BYTES = 2**20
+
 # Takes one answer; an empty one is that of a notification.
 Sink = Callable[[bytes], None]
 
@@ -28,6 +30,7 @@ class Outbox:
         self._answers: list[bytes] = []
         self._closed = False
         self._filled = anyio.Event()
+        self._written = anyio.Event()
 
     def send(self, answer: bytes) -> None:
         """Queue an answer."""
@@ -37,6 +40,16 @@ class Outbox:
             self.unread_bytes += len(framed)
             self._filled.set()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether so little is unread that more should be made."""
+        return self.unread_bytes < MAX_UNREAD_BYTES
+
+    async def room(self) -> None:
+        """Wait until there is room."""
+        while not self.has_room:
+            await self._written.wait()
+
     async def run(self) -> None:
         """Write what is queued, all of it at once, for ever; raises `OSError` when the reader is gone."""
         while True:
@@ -45,14 +58,20 @@ class Outbox:
             data = b"".join(self._answers)
             self._answers.clear()
             await self._wire.write(data)
-            self.unread_bytes -= len(data)
-            self._on_change()
+            if not self._closed:
+                self.unread_bytes -= len(data)
+            self._tell()
 
     def discard(self) -> None:
         """Drop what is queued and whatever comes: nobody will read it."""
         self._closed = True
         self._answers.clear()
         self.unread_bytes = 0
+        self._tell()
+
+    def _tell(self) -> None:
+        self._written.set()
+        self._written = anyio.Event()
         self._on_change()
 
 

@@ -29,7 +29,8 @@ from openhuman_core.runtime.parent import wait_for_end
 from openhuman_core.runtime.stdio import Wire
 from openhuman_core.settings import Settings
 
-MAX_UNREAD_BYTES = 2**20
+# So many may wait for the description while it is made.
+MAX_DESCRIBING = 16
 # So long a pause means that the peer waits for nothing now.
 IDLE_SECONDS = 0.1
 # How long the last answers have to be read once everything is given up.
@@ -44,17 +45,26 @@ DRAINED, FORCED, PARENT_GONE, STDOUT_CLOSED = 0, 20, 21, 22
 class Session:
     """Serves one peer over `wire` until its input ends or a stop is asked for.
 
-    `load_ahead` imports in the background what the first call needs.
+    `load_ahead` imports in the background what the first call needs. `leave` ends the program with an exit code, though
+    a thread be busy that nothing can stop.
     """
 
     def __init__(
-        self, discovery: Discovery, invoker: Invoker, settings: Settings, wire: Wire, load_ahead: Callable[[], None]
+        self,
+        discovery: Discovery,
+        invoker: Invoker,
+        settings: Settings,
+        wire: Wire,
+        *,
+        load_ahead: Callable[[], None],
+        leave: Callable[[int], None],
     ) -> None:
         self._settings = settings
         self._vitals = Vitals()
         self._program = Program(discovery, settings, self._vitals, self.stop)
         self._wire = wire
         self._load_ahead = load_ahead
+        self._leave = leave
         self._reads = 0
         self._decoder = Decoder(settings.framing, settings.max_message_bytes)  # type: ignore[arg-type]
         self._exit_code = DRAINED
@@ -70,6 +80,7 @@ class Session:
             self._replies,
             max_in_flight=settings.max_in_flight,
             tell_progress=lambda token, value: self._outbox.send(messages.progress(token, value)),
+            room=self._outbox.room,
             on_change=self._change,
         )
 
@@ -92,11 +103,9 @@ class Session:
                     await self._read()
                 self._calls.end_waits()
                 with self._draining:
-                    await self._until(lambda: self._calls.is_idle and not self._describing)
-                    await self._until(lambda: not self._outbox.unread_bytes)
-                self._give_up()
-            with anyio.move_on_after(FLUSH_SECONDS):  # what was given up is answered, if anyone reads it
-                await self._until(lambda: not self._outbox.unread_bytes)
+                    await self._until(self._is_done)
+                if not self._is_done():
+                    await self._give_up()
             everything.cancel_scope.cancel()
         return self._exit_code
 
@@ -123,7 +132,7 @@ class Session:
                 self._take(item)
 
     def _has_room(self) -> bool:
-        return not self._calls.is_full and self._outbox.unread_bytes < MAX_UNREAD_BYTES
+        return not self._calls.is_full and self._outbox.has_room and len(self._describing) < MAX_DESCRIBING
 
     def _take(self, item: bytes | Malformed) -> None:
         message = messages.read(item, self._settings.max_batch) if isinstance(item, bytes) else item
@@ -170,13 +179,24 @@ class Session:
             outcome = failure
         self._replies.send(call, outcome, sink)
 
-    def _give_up(self) -> None:
-        """Answer what is left at the drain's deadline."""
-        if not self._calls.is_idle or self._describing or self._outbox.unread_bytes:
-            self._exit_code = self._exit_code or FORCED
-            self._calls.give_up()
-            for call, sink in self._describing:
-                self._replies.send(call, given_up(None), sink)
+    def _is_done(self) -> bool:
+        return self._calls.is_idle and not self._describing and not self._outbox.unread_bytes
+
+    async def _give_up(self) -> None:
+        """Answer what is left at the drain's deadline, and leave what does not end even then."""
+        self._exit_code = self._exit_code or FORCED
+        self._calls.give_up()
+        for call, sink in self._describing:
+            self._replies.send(call, given_up(None), sink)
+        self._describing.clear()
+        with anyio.move_on_after(FLUSH_SECONDS):
+            await self._until(self._is_done)
+        is_stuck = not self._calls.is_idle
+        self._calls.abandon()
+        with anyio.move_on_after(FLUSH_SECONDS):
+            await self._until(self._is_done)
+        if is_stuck:
+            self._leave(self._exit_code)
 
     async def _write(self) -> None:
         try:
@@ -194,9 +214,14 @@ class Session:
         self.stop(STDOUT_CLOSED)
 
     async def _watch_signals(self) -> None:
-        with anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
+        heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        with anyio.open_signal_receiver(*heard) as signals:
+            if hasattr(signal, "pthread_sigmask"):
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # they were held since the start
+            count = 0
             async for _ in signals:
-                if self._vitals.draining:
+                count += 1
+                if count > 1:
                     self._draining.cancel()
                 self.stop()
 

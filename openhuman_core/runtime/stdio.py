@@ -10,6 +10,8 @@ import anyio
 import anyio.lowlevel
 
 READ_SIZE = 65_536
+# How often it is looked whether the reader of a socket or a terminal is gone.
+LOOK_SECONDS = 0.5
 
 
 class Wire:
@@ -34,17 +36,20 @@ class Wire:
                 await anyio.wait_readable(self._input)
             try:
                 return os.read(self._input, READ_SIZE)
-            except ConnectionError:  # a socket whose other end is gone has no more to say
-                return b""
             except BlockingIOError:  # the parent made it non-blocking, and someone else took the bytes
                 await anyio.wait_readable(self._input)
+            except OSError:  # a socket whose other end is gone, or what was never to be read, has no more to say
+                return b""
 
     async def closed(self) -> None:
-        """Wait until the reader is gone; where the output is no pipe, that shows only when it is written to."""
+        """Wait until the reader is gone."""
         if stat.S_ISFIFO(os.fstat(self._output).st_mode):
             await anyio.wait_readable(self._output)  # the write end of a pipe is never readable, but tells of errors
-        else:
-            await anyio.sleep_forever()
+            return
+        hung_up = select.poll()
+        hung_up.register(self._output, 0)  # a socket's other direction may well be readable
+        while not hung_up.poll(0):  # noqa: ASYNC110 - no event tells of it
+            await anyio.sleep(LOOK_SECONDS)
 
     async def write(self, data: bytes) -> None:
         """Write all of `data`; raises `OSError` when the reader is gone."""

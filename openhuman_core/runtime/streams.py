@@ -30,6 +30,7 @@ class Streams:
     def __init__(self) -> None:
         try:
             os.fstat(1)  # or the copy of 0 would take its place
+            _fill(2)
             self.input, self.output = os.dup(0), os.dup(1)
         except OSError as problem:
             raise Configuration("stdin or stdout is closed", hint="Start the daemon with both open.") from problem
@@ -47,6 +48,14 @@ class Streams:
             sys.stdout.flush()
         os.dup2(2, 1)
         self._reader.join(LAST_WORDS_SECONDS)
+
+
+def _fill(number: int) -> None:
+    """Put nothing where a descriptor is closed, or a copy of the peer's would take its place."""
+    try:
+        os.fstat(number)
+    except OSError:
+        os.open(os.devnull, os.O_WRONLY)
 
 
 def _put(descriptor: int, number: int) -> None:

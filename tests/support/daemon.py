@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -147,9 +148,14 @@ class Daemon:
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
     def log_records(self, message: str) -> list[dict[str, Any]]:
-        """Give the log's records with a message."""
-        records = [json.loads(line) for line in self.log().splitlines()]
-        return [record for record in records if record["message"] == message]
+        """Give the log's records with a message, once there is one; the log is written beside the answers."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            lines = [line for line in self.log().splitlines(keepends=True) if line.endswith("\n")]
+            found = [record for record in map(json.loads, lines) if record["message"] == message]
+            if found or time.monotonic() > deadline:
+                return found
+            time.sleep(0.01)
 
 
 def run(home: Path, *words: str, stdin: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
