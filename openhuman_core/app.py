@@ -18,13 +18,14 @@ import anyio
 import anyio.to_thread
 
 from openhuman_core import settings as configuration
+from openhuman_core.errors import InvalidParams
 from openhuman_core.registry.method import Namespace
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime import logging
 from openhuman_core.runtime.builtins import BUILTINS, Program, Vitals, call_builtin
 from openhuman_core.runtime.discovery import Discovery
-from openhuman_core.runtime.invoke import Invoker, Record, cancelled
+from openhuman_core.runtime.invoke import Invocation, Invoker, Record, cancelled
 from openhuman_core.runtime.policy import Policy
 from openhuman_core.settings import Settings, UsageError
 
@@ -111,7 +112,7 @@ class App:
         """
         if method in BUILTINS:
             return RpcOutcome(call_builtin(method, params, Program(self.discovery, self.settings, Vitals(), _nothing)))
-        invocation = self.invoker.prepare(method, params, Record())
+        invocation = self._prepare(method, params)
         if progress is not None:
             invocation = replace(invocation, progress=progress)
         try:
@@ -123,7 +124,15 @@ class App:
 
     def plan(self, method: str, params: Any) -> dict[str, Any]:
         """Say what a call would do without making it; raises `CoreError`."""
-        return self.invoker.plan(self.invoker.prepare(method, params, Record()))
+        return self.invoker.plan(self._prepare(method, params))
+
+    def _prepare(self, method: str, params: Any) -> Invocation:
+        """Check a call's params; unlike a peer's they may hold bytes of the command line that are no text."""
+        try:
+            json.dumps(params, ensure_ascii=False).encode()
+        except UnicodeEncodeError as problem:
+            raise InvalidParams("invalid params: what is no UTF-8 cannot be sent") from problem
+        return self.invoker.prepare(method, params, Record())
 
     def credential(self) -> Credential | None:
         """Give the credential in force."""

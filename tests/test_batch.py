@@ -231,3 +231,86 @@ def test_a_row_for_another_team_fails_alone(home: Path, backend: Recorder) -> No
     done = run(home, *words, stdin=b"", **account(backend))
     assert [row["ok"] or row["error"]["kind"] for row in results(done)] == [True, "policy_denied"]
     assert (done.returncode, invited(backend)) == (9, {"a@x.example": 1})
+
+
+def test_a_row_without_a_team_acts_in_the_active_one_which_must_be_the_expected_one(
+    home: Path, backend: Recorder
+) -> None:
+    """Else the wrong team would be charged."""
+    backend.default = ok({"_id": "u1", "activeTeamId": "t9"})
+    row = json.dumps({"method": "billing.top_up", "params": {"amountUsd": 5}}).encode()
+    done = run(home, "batch", "-", "--yes", "--expect-team", "t1", stdin=row, **account(backend))
+    assert (done.returncode, [seen.verb for seen in backend.seen]) == (5, ["GET"])
+
+
+def test_the_question_names_account_place_and_amount(home: Path, backend: Recorder) -> None:
+    """Of all rows together."""
+    row = json.dumps({"method": "billing.top_up", "params": {"amountUsd": 5.5}}).encode() + b"\n"
+    done = run(home, "batch", "-", stdin=row * 2, **account(backend))
+    assert all(
+        part in done.stderr.decode() for part in ("2 x openhuman.billing_top_up of 11.00 USD", "session:", backend.url)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("\ufeffteamId,email\nt1,a@x.example\n".encode(), [True]),
+        (b'"team-id",EMAIL\r\n"t1","a@x.example"\r\n\r\n', [True]),
+        (b"teamId,email\nt1,a\xff@x.example\nt1,b@x.example\n", ["invalid_params", True]),
+        (b"teamId,email\nt1," + b"a" * 200_000 + b"\nt1,b@x.example\n", [True, True]),
+    ],
+    ids=["a byte order mark", "quotes and other spellings", "bytes that are no text", "a very long cell"],
+)  # fmt: skip
+def test_csv_is_read_as_it_comes(home: Path, backend: Recorder, text: bytes, told: list[Any]) -> None:
+    """One bad row fails alone."""
+    home.mkdir()
+    (home / "odd.csv").write_bytes(text)
+    done = run(home, "batch", str(home / "odd.csv"), "--method", INVITE, stdin=b"", **account(backend))
+    assert [row["ok"] or row["error"]["kind"] for row in results(done)] == told
+
+
+@pytest.mark.parametrize("columns", ["name,name", "name,Name"])
+def test_two_columns_of_one_name_are_refused(home: Path, backend: Recorder, columns: str) -> None:
+    """Which of them counts, nobody could say."""
+    done = run(
+        home, "batch", "-", "--method", "team.create_team", stdin=f"{columns}\na,b\n".encode(), **account(backend)
+    )
+    assert (done.returncode, done.stdout, backend.seen) == (2, b"", [])
+
+
+def test_a_key_of_null_is_no_key(home: Path, backend: Recorder) -> None:
+    """The row gets one as any other."""
+    row = json.dumps({"method": "team.create_team", "params": {"name": "n", "idempotencyKey": None}}).encode()
+    for _ in range(2):
+        assert run(home, "batch", "-", stdin=row, **account(backend)).returncode == 0
+    assert len(backend.seen) == 1
+
+
+def test_numbers_keep_their_form(home: Path, backend: Recorder) -> None:
+    """As everywhere."""
+    backend.default = answer(raw=b'{"success":true,"data":{"n":12345678901234567890.10,"m":1e999}}')
+    done = run(home, "batch", "-", stdin=b'{"method":"billing.get_balance","params":null}', **account(backend))
+    assert b'"result":{"n":12345678901234567890.10,"m":1e999}}' in done.stdout
+
+
+def test_a_reader_that_has_enough_ends_a_run_quietly(home: Path, backend: Recorder) -> None:
+    """As `| head -1` does."""
+    home.mkdir()
+    (home / "rows.jsonl").write_text('{"method":"billing.get_balance"}\n' * 2_000, encoding="utf-8")
+    words, env = [*COMMAND, "batch", str(home / "rows.jsonl")], environment(home, **account(backend))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert (b"Traceback" in process.stderr.read(), process.wait(PATIENCE_SECONDS)) == (False, 0)
+
+
+def test_a_dry_run_of_a_file_sends_nothing(home: Path, backend: Recorder) -> None:
+    """Each row is shown with its request and its key."""
+    path = write_csv(home, ["a@x.example", "b@x.example"])
+    done = run(home, "batch", str(path), "--method", INVITE, "--dry-run", stdin=b"", **account(backend))
+    told = [(row["dryRun"], row["request"]["body"], row["idempotencyKey"][:6]) for row in results(done)]
+    assert told == [(True, {"email": email}, "batch-") for email in ("a@x.example", "b@x.example")]
+    assert (done.returncode, backend.seen) == (0, [])

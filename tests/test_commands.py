@@ -208,7 +208,7 @@ def test_what_is_misused_is_told_before_anything_is_sent(
     done = command(*words)
     assert (done.code, done.out, done.err.count(b"\n")) == (2, b"", 1)
     assert told in done.err.decode()
-    assert len(backend.seen) == ("--query" in words)
+    assert backend.seen == []
 
 
 PAGE = {"transactions": [{"id": "a"}, {"id": "b"}], "total": 5}
@@ -306,3 +306,66 @@ def test_completion_is_printed(command: Run, shell: str) -> None:
     """For a shell to source."""
     done = command("completion", shell)
     assert (done.code, b"_OPENHUMAN_CORE_COMPLETE" in done.out) == (0, True)
+
+
+def test_a_charge_that_cannot_be_followed_is_printed_all_the_same(command: Run, backend: Recorder) -> None:
+    """It is made, and a second one would be another."""
+    made = {"gatewayTransactionId": "g", "hostedUrl": "https://pay.example/g"}
+    backend.script = [ok(made)]
+    backend.default = answer(404, {"success": False, "error": "gone"})
+    done = command("billing", "create-coinbase-charge", "--plan", "PRO", "--yes", "--wait")
+    assert (done.code, json.loads(done.out)) == (8, made)
+    assert b"was made, and could not be followed" in done.err
+
+
+def test_a_link_that_nobody_opens_is_no_failure(command: Run, backend: Recorder) -> None:
+    """The call is made."""
+    backend.default = ok({"portalUrl": "https://pay.example"})
+    done = command("billing", "create-portal-session", "--open")
+    assert (done.code, json.loads(done.out)) == (0, {"portalUrl": "https://pay.example"})
+    assert b"The link was not opened." in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["call", "openhuman.team_create_team", "--params", "[1]"], "expected object or null, got array"),
+        (["call", "openhuman.auth_set_credential", "--params", '{"token":"x"}'], "a secret is no option"),
+        (["auth", "login", "sk_live_abcdef123456"], "unexpected extra argument"),
+        (["team", "create-team", "--name", "\udcff"], "what is no UTF-8 cannot be sent"),
+    ],
+    ids=["an array", "a secret in params", "a secret as a word", "bytes that are no text"],
+)
+def test_what_cannot_be_taken_is_refused_in_a_line(
+    command: Run, backend: Recorder, words: list[str], told: str
+) -> None:
+    """Nothing is sent, and no secret repeated."""
+    done = command(*words)
+    assert (done.code, done.out, done.err.count(b"\n"), told in done.err.decode()) == (2, b"", 1, True)
+    assert b"sk_live" not in done.err
+    assert backend.seen == []
+
+
+def test_secrets_of_any_method_come_from_a_file(command: Run, tmp_path: Any) -> None:
+    """As params of `call` too."""
+    (tmp_path / "params").write_text('{"token": "a-token-of-some-length", "kind": "api-key"}', encoding="utf-8")
+    done = command("call", "openhuman.auth_set_credential", "--params", f"@{tmp_path / 'params'}")
+    assert (done.code, b"a-token" in done.out) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "payload", [b'{"total":null,"transactions":[1]}', b'{"transactions":[]}', b"[]", b"null", b"7"]
+)
+@pytest.mark.parametrize("options", [[], ["--all"], ["--jsonl"], ["--query", "@"]])
+def test_any_answer_can_be_printed(command: Run, backend: Recorder, payload: bytes, options: list[str]) -> None:
+    """Fields are renamed at times."""
+    backend.script = [answer(raw=b'{"success":true,"data":%b}' % payload)]
+    backend.default = ok({"transactions": []})
+    assert command("billing", "get-transactions", *options).code == 0
+
+
+@pytest.mark.parametrize("words", [[], ["billing"], ["auth"]])
+def test_without_a_command_there_is_help(command: Run, words: list[str]) -> None:
+    """As it is printed everywhere, and with the exit code of a misuse."""
+    done = command(*words)
+    assert (done.code, done.err.startswith(b"Usage: openhuman-core"), done.err.count(b"\n") > 5) == (2, True, True)

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import gc
 import hashlib
-import io
 import json
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import anyio
 import click
 
 from openhuman_core.app import App
-from openhuman_core.cli.call import check_account, confirm, in_app, unexpected
+from openhuman_core.cli.call import check_account, confirm, in_app, unexpected, who_is
 from openhuman_core.cli.failures import DONE, PARTLY_FAILED
-from openhuman_core.cli.options import params_of, value_of
-from openhuman_core.cli.text import harmless, kebab
+from openhuman_core.cli.rows import Result, Row, rows, seekable
+from openhuman_core.cli.text import harmless
 from openhuman_core.errors import CoreError, InvalidParams
 from openhuman_core.protocol import messages
-from openhuman_core.registry.method import Method
 from openhuman_core.registry.registry import Registry
 
 REPLAYED = "replayed: "
@@ -58,18 +53,6 @@ class Bulk:
 
 
 @dataclass(slots=True)
-class Row:
-    """One row: its number from 1, what it asks for, or why it cannot be read."""
-
-    number: int
-    id: Any = None
-    method: Method | None = None
-    params: dict[str, Any] = field(default_factory=dict)
-    failure: CoreError | None = None
-    result: dict[str, Any] | None = None
-
-
-@dataclass(slots=True)
 class Tally:
     """What came of the rows so far, of `total`."""
 
@@ -84,17 +67,21 @@ class Tally:
 def run_bulk(bulk: Bulk) -> int:
     """Make all calls and print a line for each; gives the exit code."""
     gc.enable()  # a long run makes garbage
-    with _seekable(bulk.file) as source:
+    with seekable(bulk.file) as source:
         return in_app(bulk.backend_url, lambda app: _run(app, bulk, source))
 
 
 async def _run(app: App, bulk: Bulk, source: TextIO) -> int:
-    total = _confirm(app.registry, bulk, source)
-    await check_account(app, user=bulk.expect_user, team=bulk.expect_team, team_asked_for=bulk.expect_team)
+    survey = _survey(app.registry, bulk, source)
+    if survey.asking:
+        confirm(_described(app, bulk, survey), yes=bulk.yes)
+    # Rows that name a team are compared with it one by one; the others act in the active one.
+    named = None if survey.writes_in_active_team else bulk.expect_team
+    await check_account(app, user=bulk.expect_user, team=bulk.expect_team, team_asked_for=named)
     source.seek(0)
-    tally = Tally(total)
+    tally = Tally(survey.rows)
     try:
-        await _make_all(app, bulk, rows(app.registry, bulk, source), tally)
+        await _make_all(app, bulk, rows(app.registry, bulk.method, source), tally)
     except anyio.get_cancelled_exc_class():
         _summary(tally)
         raise
@@ -129,57 +116,6 @@ async def _make_all(app: App, bulk: Bulk, asked: Iterator[Row], tally: Tally) ->
             tasks.start_soon(make, row)
 
 
-def rows(registry: Registry, bulk: Bulk, source: TextIO) -> Iterator[Row]:
-    """Read the rows one at a time; one that cannot be read is a row all the same."""
-    if bulk.method is not None:
-        method = find(registry, bulk.method)
-        params = {param.option: param for param in params_of(method)}
-        for number, record in enumerate(csv.DictReader(source), 1):
-            yield _csv_row(number, method, params, record)
-    else:
-        for number, line in enumerate((line for line in source if line.strip()), 1):
-            yield _json_row(registry, number, line)
-
-
-def find(registry: Registry, name: str) -> Method:
-    """Look up a method by its wire name, or as `team.send_email_invite`; raises `MethodNotFound`."""
-    namespace, _, function = name.removeprefix("openhuman.").partition(".")
-    wire = f"openhuman.{namespace}_{function}" if function else f"openhuman.{namespace}"
-    return registry.find(wire.replace("-", "_"))
-
-
-def _json_row(registry: Registry, number: int, line: str) -> Row:
-    row = Row(number)
-    asked = messages.decode(line.encode(errors="surrogateescape"))
-    try:
-        if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
-            raise InvalidParams("a row is an object with a method and params")
-        row.id = asked.get("id")
-        row.method = find(registry, asked["method"])
-        if not isinstance(asked.get("params", {}), dict):
-            raise InvalidParams("params of a row must be an object")
-        row.params = dict(asked.get("params") or {})
-    except CoreError as failure:
-        row.failure = failure
-    return row
-
-
-def _csv_row(number: int, method: Method, params: dict[str, Any], record: dict[Any, Any]) -> Row:
-    row = Row(number, method=method)
-    try:
-        for column, text in record.items():
-            param = params.get(kebab(column)) if isinstance(column, str) else None
-            if param is None:
-                raise InvalidParams(f"the column {column} is no param of {method.name}")
-            if text:
-                row.params[param.name] = value_of(param, text)
-    except CoreError as failure:
-        row.failure = failure
-    except click.UsageError as problem:
-        row.failure = InvalidParams(problem.message)
-    return row
-
-
 def _give_key(bulk: Bulk, row: Row, seen: Counter[bytes]) -> None:
     """Name a write by the run, by what the row says, and by how often the run has said it before.
 
@@ -192,25 +128,25 @@ def _give_key(bulk: Bulk, row: Row, seen: Counter[bytes]) -> None:
     digest = hashlib.sha256(said).digest()
     seen[digest] += 1
     name = hashlib.sha256(f"{bulk.name}\n{digest.hex()}\n{seen[digest]}".encode()).hexdigest()
-    row.params.setdefault("idempotencyKey", f"batch-{name[:40]}")
+    if not row.params.get("idempotencyKey"):
+        row.params["idempotencyKey"] = f"batch-{name[:40]}"
 
 
-async def _result(app: App, row: Row) -> dict[str, Any]:
+async def _result(app: App, row: Row) -> Result:
     told = {"row": row.number, **({"id": row.id} if row.id is not None else {})}
     try:
         if row.failure is not None or row.method is None:
             raise row.failure or InvalidParams("a row needs a method")
         outcome = await app.call(row.method.name, row.params)
     except CoreError as failure:
-        key = {"idempotencyKey": row.params["idempotencyKey"]} if failure.kind == "outcome_unknown" else {}
-        return {
-            **told,
-            "ok": False,
-            "error": {"code": failure.code, "message": failure.message, **failure.data()},
-            **key,
-        }
+        data = failure.data()
+        unknown = failure.kind == "outcome_unknown" or data.get("effect") == "unknown"
+        key = {"idempotencyKey": row.params.get("idempotencyKey")} if unknown else {}
+        error = {"code": failure.code, "message": failure.message, **data}
+        return Result(failed=True, unknown=unknown, line=messages.encode({**told, "ok": False, "error": error, **key}))
     replayed = any(line.startswith(REPLAYED) for line in outcome.logs)
-    return {**told, "ok": True, "replayed": replayed, "result": json.loads(messages.encode(outcome.value))}
+    head = messages.encode({**told, "ok": True, "replayed": replayed})
+    return Result(replayed=replayed, line=b'%b,"result":%b}' % (head[:-1], messages.encode(outcome.value)))
 
 
 def _print_ready(window: dict[int, Row], tally: Tally) -> None:
@@ -220,12 +156,12 @@ def _print_ready(window: dict[int, Row], tally: Tally) -> None:
             break
         del window[number]
         tally.done += 1
-        tally.replayed += bool(row.result.get("replayed"))
-        tally.failed += not row.result["ok"]
-        if row.result.get("error", {}).get("kind") == "outcome_unknown":
+        tally.replayed += row.result.replayed
+        tally.failed += row.result.failed
+        if row.result.unknown:
             tally.unknown.append(number)
-        sys.stdout.write(json.dumps(row.result) + "\n")
-    sys.stdout.flush()
+        sys.stdout.buffer.write(row.result.line + b"\n")
+    sys.stdout.buffer.flush()
     _say_progress(tally)
 
 
@@ -253,28 +189,34 @@ def _summary(tally: Tally) -> int:
     return PARTLY_FAILED if tally.failed else DONE
 
 
-def _confirm(registry: Registry, bulk: Bulk, source: TextIO) -> int:
-    """Read the file once, and ask about what asks first; gives the number of rows."""
-    asking: Counter[str] = Counter()
-    total = 0
-    for row in rows(registry, bulk, source):
-        total += 1
-        if row.method is not None and row.failure is None and row.method.asks_first:
-            asking[row.method.name] += 1
-    if asking:
-        what = ", ".join(f"{count} x {name}" for name, count in asking.items())
-        confirm(harmless(f"{bulk.name} holds {what}"), yes=bulk.yes)
-    return total
+@dataclass(slots=True)
+class Survey:
+    """What a file holds: how many rows, and of those that ask first how many of each method, and the USD of all."""
+
+    rows: int = 0
+    asking: Counter[str] = field(default_factory=Counter)
+    usd: float = 0
+    writes_in_active_team: bool = False
 
 
-def _seekable(file: str) -> TextIO:
-    """Open the file, or keep what stdin holds in one that is gone afterwards."""
-    if file != "-":
-        try:
-            return Path(file).open(encoding="utf-8", errors="surrogateescape", newline="")
-        except OSError as problem:
-            raise click.UsageError(f"{file} cannot be read") from problem
-    kept = tempfile.TemporaryFile()  # noqa: SIM115 - closed by its wrapper
-    shutil.copyfileobj(sys.stdin.buffer, kept)
-    kept.seek(0)
-    return io.TextIOWrapper(kept, encoding="utf-8", errors="surrogateescape", newline="")
+def _survey(registry: Registry, bulk: Bulk, source: TextIO) -> Survey:
+    """Read the file once, before anything is made of it."""
+    found = Survey()
+    for row in rows(registry, bulk.method, source):
+        found.rows += 1
+        if row.method is None or row.failure is not None:
+            continue
+        found.writes_in_active_team |= row.method.writes and not row.params.get("teamId")
+        if row.method.asks_first:
+            found.asking[row.method.name] += 1
+            amount = row.params.get(row.method.spends or "")
+            found.usd += amount if isinstance(amount, int | float) and not isinstance(amount, bool) else 0
+    return found
+
+
+def _described(app: App, bulk: Bulk, survey: Survey) -> str:
+    credential = app.credential()
+    what = ", ".join(f"{count} x {name}" for name, count in survey.asking.items())
+    amount = f" of {survey.usd:,.2f} USD" if survey.usd else ""
+    who = who_is({"account": credential.account() if credential else None})
+    return harmless(f"{bulk.name} holds {what}{amount}, as {who}, at {app.settings.base_url()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -14,13 +15,13 @@ import click
 
 from openhuman_core import settings as configuration
 from openhuman_core.app import App
-from openhuman_core.cli.failures import DONE, REFUSED, STILL_PENDING, ConfirmationRequired
-from openhuman_core.cli.output import Output
+from openhuman_core.cli.failures import DONE, INTERRUPTED, REFUSED, STILL_PENDING, ConfirmationRequired
+from openhuman_core.cli.output import Output, value_of
 from openhuman_core.cli.text import harmless
-from openhuman_core.errors import PolicyDenied
-from openhuman_core.protocol.messages import encode
+from openhuman_core.errors import Cancelled, CoreError, PolicyDenied
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
+from openhuman_core.runtime import logging
 from openhuman_core.runtime.builtins import BUILTINS
 
 ME = "openhuman.auth_get_me"
@@ -58,6 +59,7 @@ def pages(method: Method) -> bool:
 
 def in_app(backend_url: str | None, work: Callable[[App], Awaitable[T]]) -> T:
     """Do `work` with the program that the environment describes; raises what it raises, and `Configuration`."""
+    logging.configure("error", sys.stderr)
 
     async def main() -> T:
         flags = {"backend_url": backend_url} if backend_url else {}
@@ -78,6 +80,9 @@ async def _perform(app: App, name: str, params: Any, manner: Manner) -> int:
         return DONE
     method = app.registry.find(name)
     params = {} if params is None else params
+    manner.output.check()
+    if not isinstance(params, dict):
+        app.plan(name, params)  # says why they are no params
     if manner.dry_run:
         manner.output.show({"dryRun": True, **app.plan(method.name, params)})
         return DONE
@@ -87,7 +92,7 @@ async def _perform(app: App, name: str, params: Any, manner: Manner) -> int:
         team = params.get("teamId")
         await check_account(app, user=manner.expect_user, team=manner.expect_team, team_asked_for=team)
     outcome = await (_all_pages(app, method, params) if manner.all else app.call(method.name, params, _tell))
-    made = json.loads(encode(outcome.value))
+    made = value_of(outcome.value)
     if manner.wait:
         return await _follow(app, made, manner.output)
     manner.output.show(outcome.value, outcome.logs)
@@ -99,21 +104,34 @@ async def _perform(app: App, name: str, params: Any, manner: Manner) -> int:
 
 def describe(plan: Mapping[str, Any]) -> str:
     """Say what a call would do, to whom and where, for somebody who has to say yes."""
-    request = plan["request"] or {}
-    body = ", ".join(f"{name} {_brief(value)}" for name, value in (request.get("body") or {}).items())
-    who = str(plan["account"])[:LONGEST_NAME]
+    request = plan["request"]
+    body = ", ".join(f"{name} {_brief(value)}" for name, value in (request["body"] or {}).items())
     what = f"{plan['method']}{f' ({body})' if body else ''}"
-    return harmless(f"{what}: {plan['route']}, as {who}, at {plan['baseUrl']}")
+    return harmless(f"{what}: {request['verb']} {request['url']}, as {who_is(plan)}")
+
+
+def who_is(plan: Mapping[str, Any]) -> str:
+    """Name the account of a call, short."""
+    return harmless(str(plan["account"])[:LONGEST_NAME])
 
 
 def confirm(what: str, *, yes: bool) -> None:
     """Ask for a yes on the terminal; raises `ConfirmationRequired` where there is none, or nobody to ask."""
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not is_terminal():
         raise ConfirmationRequired(f"nobody can be asked here: {what}", moneyMoved="no")
-    if not click.confirm(f"{what}\nGo on?", err=True):
+    if not _agreed(f"{what}\nGo on?"):
         raise ConfirmationRequired(f"not confirmed: {what}", hint="Nothing was sent.", moneyMoved="no")
+
+
+def _agreed(question: str) -> bool:
+    """Ask on the terminal; Ctrl-C is an answer, which inside an event loop it would not be."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return click.confirm(question, err=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def check_account(app: App, *, user: str | None, team: str | None, team_asked_for: str | None = None) -> None:
@@ -123,7 +141,7 @@ async def check_account(app: App, *, user: str | None, team: str | None, team_as
     """
     if user is None and team is None:
         return
-    me = json.loads(encode((await app.call(ME, {})).value))
+    me = value_of((await app.call(ME, {})).value)
     me = me if isinstance(me, dict) else {}
     found = {
         "user": next((str(me[name]) for name in ("id", "_id", "userId") if me.get(name)), None),
@@ -151,11 +169,19 @@ def exit_code_of(method: Method, made: Any) -> int:
 
 
 async def _follow(app: App, charge: Any, output: Output) -> int:
-    """Say where to pay, then follow the payment; what is printed is the charge with its last state."""
-    charge = charge if isinstance(charge, dict) else {}
+    """Say where to pay, then follow the payment; what is printed is the charge with its last state.
+
+    The charge is made: it is printed too where following it fails.
+    """
+    charge = charge if isinstance(charge, dict) else {"charge": charge}
     click.echo(harmless(f"To pay: {charge.get('hostedUrl')}"), err=True)
-    outcome = await app.call(WAIT, {"gatewayTransactionId": charge.get("gatewayTransactionId")}, _tell)
-    state = json.loads(encode(outcome.value))
+    try:
+        outcome = await app.call(WAIT, {"gatewayTransactionId": charge.get("gatewayTransactionId")}, _tell)
+    except CoreError as failure:
+        output.show(charge)
+        click.echo(harmless(f"The charge was made, and could not be followed: {failure.message}"), err=True)
+        return INTERRUPTED if isinstance(failure, Cancelled) else STILL_PENDING
+    state = value_of(outcome.value)
     output.show({**charge, **state}, outcome.logs)
     return CHARGE_ENDS.get(state.get("status"), STILL_PENDING)
 
@@ -163,18 +189,19 @@ async def _follow(app: App, charge: Any, output: Output) -> int:
 async def _all_pages(app: App, method: Method, params: dict[str, Any]) -> RpcOutcome[Any]:
     """Page through a list to its end and give it as one page would be."""
     whole: Any = None
-    offset = params.get("offset", 0)
+    offset = params.get("offset") or 0
     while True:
-        page = {**params, "limit": params.get("limit", LARGEST_PAGE), "offset": offset}
+        page = {**params, "limit": params.get("limit") or LARGEST_PAGE, "offset": offset}
         outcome = await app.call(method.name, page)
-        made = json.loads(encode(outcome.value))
+        made = value_of(outcome.value)
         items = _items(made)
         if whole is None:
             whole = made
         else:
             _items(whole).extend(items)
         offset += len(items)
-        if not items or (isinstance(made, dict) and offset >= made.get("total", offset + 1)):
+        total = made.get("total") if isinstance(made, dict) else None
+        if not items or (isinstance(total, int) and offset >= total):
             return RpcOutcome(whole, *outcome.logs)
 
 
@@ -189,20 +216,27 @@ def _tell_of_more(method: Method, params: Mapping[str, Any], made: Any, *, all_p
     if all_pages or not pages(method):
         return
     total = made.get("total") if isinstance(made, dict) else None
-    shown = params.get("offset", 0) + len(_items(made))
+    shown = (params.get("offset") or 0) + len(_items(made))
     if isinstance(total, int) and shown < total:
         click.echo(f"There are {total - shown} more of {total}; --all gives them.", err=True)
-    elif total is None and len(_items(made)) >= params.get("limit", method.params.model_fields["limit"].default):
+    elif total is None and len(_items(made)) >= (params.get("limit") or method.params.model_fields["limit"].default):
         click.echo("There may be more; --all gives them.", err=True)
 
 
 def _offer_to_open(made: Any, *, yes: bool) -> None:
-    link = next((made[name] for name in LINKS if isinstance(made, dict) and isinstance(made.get(name), str)), None)
-    if link is None or not link.startswith(("https://", "http://")):
+    """Open the link of an answer where somebody agrees; the call is made, so nothing fails here."""
+    link = next((made[name] for name in LINKS if isinstance(made, dict) and isinstance(made.get(name), str)), "")
+    if not link.startswith(("https://", "http://")):
         click.echo("There is no link to open.", err=True)
-        return
-    confirm(f"Open {harmless(link)} in a browser", yes=yes)
-    click.launch(link)
+    elif yes or (is_terminal() and _agreed(f"Open {harmless(link)} in a browser?")):
+        click.launch(link)
+    else:
+        click.echo("The link was not opened.", err=True)
+
+
+def is_terminal() -> bool:
+    """Tell whether somebody can be asked."""
+    return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _tell(value: Any) -> None:

@@ -12,7 +12,7 @@ from openhuman_core.app import App
 from openhuman_core.cli.call import ME, in_app
 from openhuman_core.cli.failures import DONE, EXIT_CODES
 from openhuman_core.cli.output import Output
-from openhuman_core.errors import CoreError
+from openhuman_core.errors import Configuration, CoreError
 
 # The hosted API's links and tokens carry times; a clock further off than this makes them look over.
 TOLERATED_SKEW_SECONDS = 30.0
@@ -29,12 +29,14 @@ async def _examine(app: App) -> tuple[list[dict[str, Any]], int]:
     async def home() -> str:
         core = app.settings.core
         place = next(path for path in (core, *core.parents) if path.exists())
-        return f"{core}{'' if os.access(place, os.W_OK) else ' (cannot be written)'}"
+        if not os.access(place, os.W_OK):
+            raise Configuration(f"{core} cannot be written", hint="Make it writable, or set OPENHUMAN_WORKSPACE.")
+        return str(core)
 
     async def hosted_api() -> str:
         skew = await app.probe()
         if skew is not None and abs(skew) > TOLERATED_SKEW_SECONDS:
-            return f"{app.settings.base_url()} answers; this machine's clock is {skew:+.0f} s off: set it"
+            raise Configuration(f"this machine's clock is {-skew:+.0f} s off", hint="Set the clock.")
         return f"{app.settings.base_url()} answers"
 
     async def credential() -> str:

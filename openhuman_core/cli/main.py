@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +18,7 @@ from openhuman_core.cli.failures import BUG, DONE, EXIT_CODES, INTERRUPTED, PROG
 from openhuman_core.cli.text import kebab
 from openhuman_core.cli.topics import TOPICS
 from openhuman_core.cli.tree import GROUPS, MethodGroup, output_of, output_options
-from openhuman_core.errors import CoreError, InvalidParams
+from openhuman_core.errors import Configuration, CoreError, InvalidParams
 
 # What stands behind a \b is left as it is.
 HELP = """\
@@ -30,6 +32,8 @@ Examples:
   openhuman-core team change-member-role --team-id T --user-id U --role ADMIN
   openhuman-core help exit-codes
 """
+# Click repeats words that it did not expect, and a secret may be among them.
+_ECHOED = re.compile(r"(unexpected extra arguments?) \(.*\)", re.DOTALL)
 BATCH_HELP = """\
 Make a call of each row of FILE (`-` for stdin): JSON lines of {method, params, id?}, or CSV with --method.
 
@@ -44,30 +48,59 @@ The same run started again does only what is missing. Results are JSON lines in 
 def run(words: list[str]) -> int:
     """Run one command; gives the exit code."""
     for stream in (sys.stdout, sys.stderr):  # a locale that cannot show a character shows its code
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    as_json = "--json" in words
+        if stream is not None:
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code: int = cli.main(words, prog_name=PROGRAM, standalone_mode=False) or DONE
-        sys.stdout.flush()
-    except click.ClickException as problem:
-        command = problem.ctx.command_path if isinstance(problem, click.UsageError) and problem.ctx else PROGRAM
-        misused = InvalidParams(problem.format_message(), hint=f"See {command} --help.")
-        _say(in_one_line(misused, as_json=as_json))
-        return USAGE
-    except CoreError as failure:
-        _say(in_one_line(failure, as_json=as_json))
-        return EXIT_CODES[failure.kind]
-    except (click.Abort, KeyboardInterrupt):
-        _say(f"{PROGRAM}: interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:  # whoever read has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return DONE
-    except OSError as problem:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        _say(f"{PROGRAM}: the output cannot be written: {os.strerror(problem.errno or 0)}")
-        return BUG
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BaseExceptionGroup as several:
+        return _ended(_first(several), as_json="--json" in words)
+    except (click.ClickException, click.Abort, CoreError, KeyboardInterrupt, OSError) as problem:
+        return _ended(problem, as_json="--json" in words)
     return code
+
+
+def _first(problem: BaseException) -> BaseException:
+    """Give the first failure of several that came at once."""
+    while isinstance(problem, BaseExceptionGroup):
+        problem = problem.exceptions[0]
+    return problem
+
+
+def _ended(problem: BaseException, *, as_json: bool) -> int:  # noqa: PLR0911 - one for each way to end
+    """Say on stderr how a command ended, and give its exit code; what is no failure but a bug is raised."""
+    match problem:
+        case click.exceptions.NoArgsIsHelpError():
+            _say(problem.format_message())
+            return USAGE
+        case click.ClickException():
+            command = problem.ctx.command_path if isinstance(problem, click.UsageError) and problem.ctx else PROGRAM
+            text = _ECHOED.sub(r"\1", problem.format_message())
+            _say(in_one_line(InvalidParams(text, hint=f"See {command} --help."), as_json=as_json))
+            return USAGE
+        case CoreError():
+            _say(in_one_line(problem, as_json=as_json))
+            return EXIT_CODES[problem.kind]
+        case click.Abort() | KeyboardInterrupt():
+            _say(f"{PROGRAM}: interrupted")
+            return INTERRUPTED
+        case BrokenPipeError():  # whoever read has enough
+            _drop_output()
+            return DONE
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO | errno.EBADF):
+            _drop_output()
+            _say(f"{PROGRAM}: the output cannot be written: {problem.strerror}")
+            return BUG
+        case OSError():
+            _say(in_one_line(Configuration(f"{problem.strerror or problem}"), as_json=as_json))
+            return USAGE
+    raise problem
+
+
+def _drop_output() -> None:
+    """Let what is still to be written go nowhere, or the end of the program would fail on it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _say(line: str) -> None:
@@ -92,7 +125,7 @@ for group in GROUPS:
 
 @cli.command()
 @click.argument("method")
-@click.option("--params", default=None, metavar="JSON", help="The method's params as a JSON object.")
+@click.option("--params", default=None, metavar="JSON|@FILE|-", help="The method's params as a JSON object.")
 @click.option("--json", is_flag=True, help="Tell a failure as JSON too.")
 @click.option("--yes", "-y", is_flag=True, help="Go on without being asked.")
 def call(method: str, params: str | None, *, json: bool, yes: bool) -> int:
@@ -104,7 +137,7 @@ def call(method: str, params: str | None, *, json: bool, yes: bool) -> int:
     from openhuman_core.cli.output import Output  # noqa: PLC0415 - see above
 
     del json  # its outcome is JSON anyway
-    return perform(method, _params(params), Manner(output=Output(envelope=True), yes=yes))
+    return perform(method, _params(method, params), Manner(output=Output(envelope=True), yes=yes))
 
 
 @cli.command()
@@ -167,7 +200,7 @@ def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
         return
     context = ctx.find_root()
     command: click.Command = context.command
-    for word in words:
+    for word in map(kebab, words):
         found = command.get_command(context, word) if isinstance(command, click.Group) else None
         if found is None:
             raise click.UsageError(f"no such command or topic: {' '.join(words)}")
@@ -218,13 +251,16 @@ def batch(**given: Any) -> int:
     return run_bulk(Bulk(**given))
 
 
-def _params(text: str | None) -> Any:
-    """Read the params as strictly as the wire does."""
-    from openhuman_core.protocol import messages  # noqa: PLC0415 - help has no use for it
+def _params(method: str, text: str | None) -> Any:
+    """Read the params as strictly as the wire does; raises `click.UsageError` for a secret that others can see."""
+    from openhuman_core.cli.options import content, secrets_of  # noqa: PLC0415 - help has no use for it
+    from openhuman_core.protocol import messages  # noqa: PLC0415 - see above
 
     if text is None:
         return None
-    params = messages.decode(text.encode(errors="surrogateescape"))
+    params = messages.decode(content(text).encode(errors="surrogateescape"))
     if isinstance(params, messages.Malformed):
         raise InvalidParams("--params is not JSON")
+    if text[:1] not in ("-", "@") and isinstance(params, dict) and params.keys() & secrets_of(method):
+        raise click.UsageError("a secret is no option: give --params @FILE, or - for stdin")
     return params

@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 
+from openhuman_core.app import registry
 from openhuman_core.cli.text import kebab
+from openhuman_core.errors import MethodNotFound
 from openhuman_core.protocol import messages
 from openhuman_core.registry.method import Method
 
@@ -89,13 +91,23 @@ def value_of(param: Param, text: Any) -> Any:
     if param.type == "number" and re.fullmatch(r"-?\d{1,400}(\.\d+)?([eE][+-]?\d+)?", text):
         return messages.decode(text.encode())
     if param.type == "object":
-        return _json(param, _content(text))
+        return _json(param, content(text))
     if param.type == "array":
         return [item for one in text for item in (_json(param, one) if one.startswith("[") else [one])]
     return text
 
 
-def _content(text: str) -> str:
+def secrets_of(name: str) -> set[str]:
+    """Name the params of a method that are secrets; none for one that there is not."""
+    try:
+        method = registry().find(name)
+    except MethodNotFound:
+        return set()
+    return {param.name for param in params_of(method) if param.type == "secret"}
+
+
+def content(text: str) -> str:
+    """Give what `-` and `@file` stand for, and other text as it is; raises `click.UsageError`."""
     if text == "-":
         return sys.stdin.read()
     if not text.startswith("@"):
@@ -118,7 +130,7 @@ def _secret(param: Param, given: Mapping[str, Any]) -> str | None:
     if given.get(f"{name}_stdin"):
         return sys.stdin.read().strip()
     path = given.get(f"{name}_file")
-    return _content(f"@{path}").strip() if path else None
+    return content(f"@{path}").strip() if path else None
 
 
 def _fields(model: Any) -> dict[str, Any]:

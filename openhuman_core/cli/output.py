@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,9 +15,11 @@ from typing import Any
 
 import click
 
+from openhuman_core.backend.envelope import read_json
 from openhuman_core.cli.text import harmless
 from openhuman_core.protocol.messages import encode, outcome
 
+NARROWEST = 10
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)")
 
 
@@ -29,6 +33,11 @@ class Output:
     envelope: bool = False
     verbose: bool = False
 
+    def check(self) -> None:
+        """Raise `click.UsageError` for a query that is none, before anything is done that has a result."""
+        if self.query is not None:
+            _compiled(self.query)
+
     def show(self, payload: Any, logs: tuple[str, ...] = ()) -> None:
         """Print a payload, a value or `RawJson`, and nothing else, on stdout.
 
@@ -37,20 +46,27 @@ class Output:
         if self.verbose:
             for line in logs:
                 click.echo(harmless(line), err=True)
-        if self.envelope:
+        if self.envelope and not self.jsonl:
             payload = outcome(payload, logs) if logs else payload
         if self.query is not None:
-            payload = _found(self.query, json.loads(encode(payload)))
+            payload = _compiled(self.query).search(value_of(payload))
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         if self.jsonl:
-            text = b"".join(_one_line(item) for item in items_of(json.loads(encode(payload))))
+            text = b"".join(_one_line(item) for item in items_of(value_of(payload)))
         elif self.json or self.query or self.envelope or not sys.stdout.isatty():
             text = _one_line(payload)
         else:
-            _print_view(json.loads(encode(payload)))
+            _print_view(value_of(payload))
             return
         sys.stdout.flush()
         sys.stdout.buffer.write(text)
         sys.stdout.buffer.flush()
+
+
+def value_of(payload: Any) -> Any:
+    """Read a payload, a value or `RawJson`; a number that no float can hold stays text."""
+    return read_json(encode(payload))
 
 
 def items_of(payload: Any) -> list[Any]:
@@ -67,11 +83,11 @@ def _one_line(value: Any) -> bytes:
     return (text if text.isascii() and b"\x7f" not in text else harmless(text.decode()).encode()) + b"\n"
 
 
-def _found(query: str, value: Any) -> Any:
+def _compiled(query: str) -> Any:
     import jmespath  # noqa: PLC0415 - few ask
 
     try:
-        return jmespath.search(query, value)
+        return jmespath.compile(query)
     except jmespath.exceptions.JMESPathError as problem:
         raise click.UsageError(f"--query: {str(problem).splitlines()[0]}") from problem
 
@@ -79,8 +95,9 @@ def _found(query: str, value: Any) -> Any:
 def _print_view(value: Any) -> None:
     from rich.console import Console  # noqa: PLC0415 - a terminal's library
 
-    columns = os.environ.get("COLUMNS", "")
-    console = Console(markup=False, highlight=False, emoji=False, width=int(columns) if columns.isdigit() else None)
+    console = Console(markup=False, highlight=False, emoji=False)
+    if console.width < NARROWEST:  # a size that is not known, or not meant
+        console = Console(markup=False, highlight=False, emoji=False, width=NARROWEST)
     for view in _views(value, console.width):
         console.print(view, overflow="fold")
 
@@ -102,17 +119,20 @@ def _views(value: Any, width: int) -> list[Any]:
 
 def _table(rows: list[dict[str, Any]], width: int) -> list[Any]:
     """Make a table, or a list of key-value views where the terminal is too narrow for all of it."""
+    from rich.cells import cell_len  # noqa: PLC0415 - see above
     from rich.table import Table  # noqa: PLC0415 - see above
 
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[_cell(name, row.get(name)) for name in names] for row in rows]
-    columns = [max(map(len, column)) for column in zip(map(harmless, names), *cells, strict=True)]
+    columns = [max(map(cell_len, column)) for column in zip(map(harmless, names), *cells, strict=True)]
     if sum(columns) + 2 * len(columns) > width:
         return [view for row in rows for view in (_pairs(row), "")][:-1]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
         numbers = {type(row.get(name)) for row in rows} - {type(None)}
-        table.add_column(harmless(name), justify="right" if numbers and numbers <= {int, float} else "left")
+        table.add_column(
+            harmless(name), overflow="fold", justify="right" if numbers and numbers <= {int, float} else "left"
+        )
     for row in cells:
         table.add_row(*row)
     return [table]
@@ -146,9 +166,10 @@ def _cell(name: str, value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int | float) and name.endswith("Usd"):
-        amount = Decimal(str(value))
-        return f"${amount:,.2f}" if amount == round(amount, 2) else f"${amount:,f}"
-    if isinstance(value, str) and _TIME.fullmatch(value):
-        return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    with suppress(ValueError, ArithmeticError):  # no time, or one that no calendar has: it is shown as it is
+        if isinstance(value, int | float) and name.endswith("Usd"):
+            amount = Decimal(str(value))
+            return f"${amount:,.2f}" if amount == round(amount, 2) else f"${amount:,f}"
+        if isinstance(value, str) and _TIME.fullmatch(value):
+            return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
     return harmless(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,123 @@
+"""The rows of a bulk run's file: JSON lines, or CSV for one method; one that cannot be read fails by itself."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from openhuman_core.cli.options import params_of, value_of
+from openhuman_core.cli.text import kebab
+from openhuman_core.errors import CoreError, InvalidParams
+from openhuman_core.protocol import messages
+from openhuman_core.registry.method import Method
+from openhuman_core.registry.registry import Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of a row, and the line that tells of it."""
+
+    line: bytes
+    failed: bool = False
+    unknown: bool = False
+    replayed: bool = False
+
+
+@dataclass(slots=True)
+class Row:
+    """One row: its number from 1, what it asks for, or why it cannot be read."""
+
+    number: int
+    id: Any = None
+    method: Method | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    failure: CoreError | None = None
+    result: Result | None = None
+
+
+def rows(registry: Registry, name: str | None, source: TextIO) -> Iterator[Row]:
+    """Read the rows one at a time, of CSV where a method is named; one that cannot be read is a row all the same."""
+    if name is not None:
+        method = find(registry, name)
+        params = {param.option: param for param in params_of(method)}
+        number = 0
+        try:
+            for number, record in enumerate(_records(source), 1):
+                yield _csv_row(number, method, params, record)
+        except csv.Error as problem:
+            yield Row(number + 1, failure=InvalidParams(f"the file is no CSV from here on: {problem}"))
+    else:
+        for number, line in enumerate((line for line in source if line.strip()), 1):
+            yield _json_row(registry, number, line)
+
+
+def _records(source: TextIO) -> csv.DictReader[str]:
+    """Read CSV with cells of any length; raises `click.UsageError` for two columns of one name."""
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.DictReader(source)
+    columns = [kebab(name) for name in reader.fieldnames or ()]
+    if len(set(columns)) < len(columns):
+        raise click.UsageError("two columns of the file have the same name")
+    return reader
+
+
+def find(registry: Registry, name: str) -> Method:
+    """Look up a method by its wire name, or as `team.send_email_invite`; raises `MethodNotFound`."""
+    namespace, _, function = name.removeprefix("openhuman.").partition(".")
+    wire = f"openhuman.{namespace}_{function}" if function else f"openhuman.{namespace}"
+    return registry.find(wire.replace("-", "_"))
+
+
+def _json_row(registry: Registry, number: int, line: str) -> Row:
+    row = Row(number)
+    asked = messages.decode(line.encode(errors="surrogateescape"))
+    try:
+        if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
+            raise InvalidParams("a row is an object with a method and params")
+        row.id = asked.get("id")
+        row.method = find(registry, asked["method"])
+        if not isinstance(asked.get("params") or {}, dict):
+            raise InvalidParams("params of a row must be an object")
+        row.params = dict(asked.get("params") or {})
+    except CoreError as failure:
+        row.failure = failure
+    return row
+
+
+def _csv_row(number: int, method: Method, params: dict[str, Any], record: dict[Any, Any]) -> Row:
+    row = Row(number, method=method)
+    try:
+        for column, text in record.items():
+            param = params.get(kebab(column)) if isinstance(column, str) else None
+            if param is None:
+                raise InvalidParams(f"the column {column} is no param of {method.name}")
+            if text:
+                row.params[param.name] = value_of(param, text)
+    except CoreError as failure:
+        row.failure = failure
+    except click.UsageError as problem:
+        row.failure = InvalidParams(problem.message)
+    return row
+
+
+def seekable(file: str) -> TextIO:
+    """Open the file; what cannot be read twice, as stdin, is kept in one that is gone afterwards."""
+    try:
+        source: Any = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - closed by its wrapper
+        if file == "-" or not source.seekable():
+            kept = tempfile.TemporaryFile()  # noqa: SIM115 - see above
+            shutil.copyfileobj(source, kept)
+            kept.seek(0)
+            source = kept
+    except OSError as problem:
+        raise click.UsageError(f"{file} cannot be read") from problem
+    return io.TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
