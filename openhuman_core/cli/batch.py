@@ -42,6 +42,7 @@ class Bulk:
     rate: float | None
     run: str | None
     yes: bool
+    dry_run: bool
     expect_user: str | None
     expect_team: str | None
     backend_url: str | None
@@ -73,15 +74,19 @@ def run_bulk(bulk: Bulk) -> int:
 
 async def _run(app: App, bulk: Bulk, source: TextIO) -> int:
     survey = _survey(app.registry, bulk, source)
-    if survey.asking:
+    if survey.asking and not bulk.dry_run:
         confirm(_described(app, bulk, survey), yes=bulk.yes)
     # Rows that name a team are compared with it one by one; the others act in the active one.
     named = None if survey.writes_in_active_team else bulk.expect_team
-    await check_account(app, user=bulk.expect_user, team=bulk.expect_team, team_asked_for=named)
+    if not bulk.dry_run:
+        await check_account(app, user=bulk.expect_user, team=bulk.expect_team, team_asked_for=named)
     source.seek(0)
     tally = Tally(survey.rows)
     try:
-        await _make_all(app, bulk, rows(app.registry, bulk.method, source), tally)
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(_say_at_times, tally)
+            await _make_all(app, bulk, rows(app.registry, bulk.method, source), tally)
+            beside.cancel_scope.cancel()
     except anyio.get_cancelled_exc_class():
         _summary(tally)
         raise
@@ -96,7 +101,7 @@ async def _make_all(app: App, bulk: Bulk, asked: Iterator[Row], tally: Tally) ->
 
     async def make(row: Row) -> None:
         nonlocal room
-        row.result = await _result(app, row)
+        row.result = await _result(app, row, dry_run=bulk.dry_run)
         slots.release()
         _print_ready(window, tally)
         room.set()
@@ -132,11 +137,14 @@ def _give_key(bulk: Bulk, row: Row, seen: Counter[bytes]) -> None:
         row.params["idempotencyKey"] = f"batch-{name[:40]}"
 
 
-async def _result(app: App, row: Row) -> Result:
+async def _result(app: App, row: Row, *, dry_run: bool) -> Result:
     told = {"row": row.number, **({"id": row.id} if row.id is not None else {})}
     try:
         if row.failure is not None or row.method is None:
             raise row.failure or InvalidParams("a row needs a method")
+        if dry_run:
+            plan = app.plan(row.method.name, row.params)
+            return Result(line=messages.encode({**told, "ok": True, "dryRun": True, **plan}))
         outcome = await app.call(row.method.name, row.params)
     except CoreError as failure:
         data = failure.data()
@@ -163,6 +171,12 @@ def _print_ready(window: dict[int, Row], tally: Tally) -> None:
         sys.stdout.buffer.write(row.result.line + b"\n")
     sys.stdout.buffer.flush()
     _say_progress(tally)
+
+
+async def _say_at_times(tally: Tally) -> None:
+    while True:
+        await anyio.sleep(SAY_EVERY_SECONDS)
+        _say_progress(tally)
 
 
 def _say_progress(tally: Tally) -> None:

@@ -34,6 +34,8 @@ Examples:
 """
 # Click repeats words that it did not expect, and a secret may be among them.
 _ECHOED = re.compile(r"(unexpected extra arguments?) \(.*\)", re.DOTALL)
+# Scripts may give it to every command; these have nothing to ask.
+YES = click.Option(["--yes", "-y"], is_flag=True, expose_value=False, help="Go on without being asked.")
 BATCH_HELP = """\
 Make a call of each row of FILE (`-` for stdin): JSON lines of {method, params, id?}, or CSV with --method.
 
@@ -126,9 +128,12 @@ for group in GROUPS:
 @cli.command()
 @click.argument("method")
 @click.option("--params", default=None, metavar="JSON|@FILE|-", help="The method's params as a JSON object.")
-@click.option("--json", is_flag=True, help="Tell a failure as JSON too.")
+@click.option("--json", is_flag=True, expose_value=False, help="Tell a failure as JSON too.")
+@click.option("--dry-run", is_flag=True, help="Show the request that would be made, and send nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Go on without being asked.")
-def call(method: str, params: str | None, *, json: bool, yes: bool) -> int:
+@click.option("--expect-user", default=None, metavar="ID", help="Write only as this user.")
+@click.option("--expect-team", default=None, metavar="ID", help="Write only in this team.")
+def call(method: str, params: str | None, **given: Any) -> int:
     """Call METHOD, by its name on the wire, and print its outcome as the wire has it.
 
     Example: openhuman-core call openhuman.billing_get_transactions --params '{"limit": 5}'
@@ -136,11 +141,10 @@ def call(method: str, params: str | None, *, json: bool, yes: bool) -> int:
     from openhuman_core.cli.call import Manner, perform  # noqa: PLC0415 - help has no use for it
     from openhuman_core.cli.output import Output  # noqa: PLC0415 - see above
 
-    del json  # its outcome is JSON anyway
-    return perform(method, _params(method, params), Manner(output=Output(envelope=True), yes=yes))
+    return perform(method, _params(method, params), Manner(output=Output(envelope=True), **given))
 
 
-@cli.command()
+@cli.command(params=[YES])
 def methods() -> None:
     """List every method with its effect and what it does."""
     import inspect  # noqa: PLC0415 - help has no use for it
@@ -174,7 +178,7 @@ def serve(ctx: click.Context, words: tuple[str, ...]) -> int:
 cli.add_command(serve, "run")
 
 
-@cli.command()
+@cli.command(params=[YES])
 @click.option("--port", default=8787, type=click.IntRange(0, 65535), show_default=True, help="0 takes any free one.")
 @click.option(
     "--state", default=None, type=click.Path(path_type=Path, dir_okay=False), help="File that keeps the data."
@@ -189,7 +193,7 @@ def sandbox(port: int, state: Path | None) -> None:
     anyio.run(serve_sandbox, port, state, click.echo)
 
 
-@cli.command("help")
+@cli.command("help", params=[YES])
 @click.argument("words", nargs=-1)
 @click.pass_context
 def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
@@ -208,7 +212,7 @@ def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
     click.echo(command.get_help(context))
 
 
-@cli.command()
+@cli.command(params=[YES])
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print what makes a shell complete commands and options.
@@ -222,7 +226,7 @@ def completion(shell: str) -> None:
         click.echo(kind(cli, {}, PROGRAM, "_OPENHUMAN_CORE_COMPLETE").source())
 
 
-@cli.command(params=output_options())
+@cli.command(params=[*output_options(), YES])
 def doctor(**given: Any) -> int:
     """Look at what calls depend on, and say what to do where something is wrong."""
     from openhuman_core.cli.doctor import examine  # noqa: PLC0415 - help has no use for it
@@ -238,7 +242,8 @@ def doctor(**given: Any) -> int:
     "--rate", default=None, type=click.FloatRange(min=0, min_open=True), help="At most so many rows a second."
 )
 @click.option("--run", default=None, metavar="NAME", help="Name of the run; by default that of the file.")
-@click.option("--json", is_flag=True, help="Tell a failure of the run itself as JSON.")
+@click.option("--json", is_flag=True, expose_value=False, help="Tell a failure of the run itself as JSON.")
+@click.option("--dry-run", is_flag=True, help="Show the requests that would be made, and send nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Go on without being asked.")
 @click.option("--expect-user", default=None, metavar="ID", help="Write only as this user.")
 @click.option("--expect-team", default=None, metavar="ID", help="Write only in this team.")
@@ -247,7 +252,6 @@ def batch(**given: Any) -> int:
     """Make a call of each row of a file."""
     from openhuman_core.cli.batch import Bulk, run_bulk  # noqa: PLC0415 - help has no use for it
 
-    del given["json"]  # rows are told as JSON anyway
     return run_bulk(Bulk(**given))
 
 
