@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -40,17 +40,19 @@ class Daemon:
 
     def __init__(self, home: Path, *flags: str, env: Mapping[str, str] | None = None) -> None:
         self.home = home
-        self.log_path = home / "stderr.log"
         home.mkdir(parents=True, exist_ok=True)
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*COMMAND, "serve", *flags],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment(home, **(env or {})),
-                cwd=home,
-            )
+        self.process = subprocess.Popen(
+            [*COMMAND, "serve", *flags],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(home, **(env or {})),
+            cwd=home,
+        )
+        self._logged: list[bytes] = []
+        self._more_logged = threading.Condition()
+        self._log_reader = threading.Thread(target=self._read_log, daemon=True)
+        self._log_reader.start()
         self.progress: list[Any] = []
         self._read = b""
         self._next_id = 0
@@ -68,7 +70,8 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
+        self._log_reader.join(PATIENCE_SECONDS)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
 
@@ -144,18 +147,29 @@ class Daemon:
         self.process.send_signal(number)
 
     def log(self) -> str:
-        """Read what was logged so far."""
-        return self.log_path.read_text(encoding="utf-8", errors="replace")
+        """Give what was logged so far; all of it once the daemon is gone."""
+        if self.process.poll() is not None:
+            self._log_reader.join(PATIENCE_SECONDS)
+        return b"".join(self._logged).decode(errors="replace")
 
     def log_records(self, message: str) -> list[dict[str, Any]]:
         """Give the log's records with a message, once there is one; the log is written beside the answers."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            lines = [line for line in self.log().splitlines(keepends=True) if line.endswith("\n")]
-            found = [record for record in map(json.loads, lines) if record["message"] == message]
-            if found or time.monotonic() > deadline:
-                return found
-            time.sleep(0.01)
+        found: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            found[:] = [record for record in map(json.loads, self._logged) if record["message"] == message]
+            return bool(found)
+
+        with self._more_logged:
+            self._more_logged.wait_for(is_there, PATIENCE_SECONDS)
+        return found
+
+    def _read_log(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._more_logged:
+                self._logged.append(line)
+                self._more_logged.notify_all()
 
 
 def run(home: Path, *words: str, stdin: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
