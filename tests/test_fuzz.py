@@ -156,7 +156,7 @@ def broken(module: ModuleType, right: str, wrong: str) -> ModuleType:
     source = ast.unparse(ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")))
     assert source.count(right) == 1
     buggy = ModuleType(module.__name__)
-    exec(compile(source.replace(right, wrong), "buggy", "exec"), vars(buggy))  # noqa: S102 - our own source
+    exec(compile(source.replace(right, wrong), "<buggy>", "exec"), vars(buggy))  # noqa: S102 - our own source
     return buggy
 
 

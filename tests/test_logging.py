@@ -6,6 +6,7 @@ import io
 import json
 import logging as standard
 import re
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -214,3 +215,39 @@ def test_no_text_takes_long_to_redact(piece: str) -> None:
     start = time.process_time()
     redact(text)
     assert time.process_time() - start < 0.4
+
+
+class Slow(io.StringIO):
+    """A log that nobody reads until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.records: list[dict[str, Any]] = []
+        self.changed = threading.Condition()
+
+    def write(self, text: str) -> int:
+        """Wait to be let go, then keep a record."""
+        self.go.wait(20)
+        with self.changed:
+            self.records.append(json.loads(text))
+            self.changed.notify_all()
+        return len(text)
+
+
+def test_records_that_nobody_reads_are_dropped_and_counted() -> None:
+    """The program goes on meanwhile."""
+    stream = Slow()
+    logging.configure("info", stream, beside=True)
+    count = logging.MAX_UNWRITTEN + 100
+    for number in range(count):
+        logging.log.info("call", extra={"number": number})
+    stream.go.set()
+
+    def is_accounted_for() -> bool:
+        dropped = [record["count"] for record in stream.records if record["message"] == "records dropped"]
+        return len(stream.records) - len(dropped) + sum(dropped) == count and sum(dropped) >= 98
+
+    with stream.changed:
+        assert stream.changed.wait_for(is_accounted_for, 20)
+    logging.close()
