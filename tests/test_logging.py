@@ -245,7 +245,7 @@ def test_records_that_nobody_reads_are_dropped_and_counted() -> None:
     stream.go.set()
 
     def is_accounted_for() -> bool:
-        dropped = [record["count"] for record in stream.records if record["message"] == "records dropped"]
+        dropped: list[int] = [record["count"] for record in stream.records if record["message"] == "records dropped"]
         return len(stream.records) - len(dropped) + sum(dropped) == count and sum(dropped) >= 98
 
     with stream.changed:
