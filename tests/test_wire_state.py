@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from openhuman_core.protocol.framing import Framing, frame
-from tests.support.daemon import Daemon, request
+from tests.support.daemon import PATIENCE_SECONDS, Daemon, request
 
 PAGE = "openhuman.billing_get_transactions"
 NUMBERS = count(1)
@@ -166,6 +166,30 @@ def serving(framing: Framing) -> Iterator[Daemon]:
         yield daemon
 
 
+class EndingMachine(WireMachine):
+    """A peer of a daemon of its own, whose input ends with the last byte."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.serving = serving(self.framing)
+        self.daemon = self.serving.__enter__()  # type: ignore[misc]
+
+    def teardown(self) -> None:
+        """Let the rest go and end the input: all that was due comes, once, and then nothing more."""
+        try:
+            self.daemon.send(bytes(self.unsent))
+            self.daemon.close_input()
+            while self.answers.total():
+                answer = read_answer(self.daemon, self.framing)
+                for member in answer if isinstance(answer, list) else [answer]:
+                    self.answers[member["id"]] -= 1
+                    assert self.answers[member["id"]] >= 0, f"not due: {member}"
+            assert self.daemon.process.stdout is not None
+            assert (self.daemon.process.stdout.read(), self.daemon.process.wait(PATIENCE_SECONDS)) == (b"", 0)
+        finally:
+            self.serving.__exit__(None, None, None)
+
+
 def read_answer(daemon: Daemon, framing: Framing) -> Any:
     """Read the next answer."""
     if framing == "lines":
@@ -183,3 +207,11 @@ def test_each_request_is_answered_once_and_runs_at_most_once(framing: Framing) -
             max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         )
         run_state_machine_as_test(machine, settings=budget)
+
+
+@pytest.mark.parametrize("framing", ["lines", "headers"])
+def test_each_request_is_answered_once_though_the_input_ends(framing: Framing) -> None:
+    """Whatever was sent last."""
+    machine = type("Machine", (EndingMachine,), {"framing": framing})
+    budget = settings(max_examples=8, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+    run_state_machine_as_test(machine, settings=budget)
