@@ -185,3 +185,16 @@ def test_a_name_that_takes_long_to_look_up_does_not_hold_up_the_end(home: Path) 
         daemon.signal(signal.SIGTERM)
         assert daemon.answer()["error"]["data"]["kind"] == "shutting_down"
         assert daemon.process.wait(5) == 20
+
+
+def test_an_id_is_in_flight_while_the_description_is_made(bare: Daemon) -> None:
+    """As for any other call."""
+    with Daemon(bare.home / "other") as daemon:
+        daemon.send(
+            json.dumps(request(1, "rpc.discover")).encode()
+            + b"\n"
+            + json.dumps(request(1, "rpc.discover")).encode()
+            + b"\n"
+        )
+        told = [daemon.answer() for _ in range(2)]
+        assert sorted(["error" in answer for answer in told]) == [False, True]

@@ -165,6 +165,16 @@ def test_a_request_that_is_none_is_refused_under_its_id(members: str) -> None:
     assert read(f'{{{members},"id":"a"}}') == ("a", INVALID_REQUEST)
 
 
+@pytest.mark.parametrize("text", ["1e2", "1.10", "-0.0", "12345678901234567890.5", "1E-7"])
+def test_an_id_keeps_its_digits(text: str) -> None:
+    """Its caller may compare them as text; inside params they are numbers like any other."""
+    call = messages.read(b'[{"jsonrpc":"2.0","method":"m","id":%b,"params":{"id":1.10}},7]' % text.encode(), MAX_BATCH)
+    assert isinstance(call, Batch)
+    first = call.members[0]
+    assert messages.result(first.id, []) == b'{"jsonrpc":"2.0","id":%b,"result":[]}' % text.encode()
+    assert first == Call("m", {"id": 1.1}, float(text), answered=True)
+
+
 @pytest.mark.parametrize("member", ['"result":true', '"error":{}'])
 def test_an_answer_is_refused_under_no_id(member: str) -> None:
     """Under its own, two programs might go on answering each other."""

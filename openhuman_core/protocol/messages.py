@@ -27,6 +27,20 @@ class RawJson(bytes):
     __slots__ = ()
 
 
+class ExactFloat(float):
+    """A number of an id, which goes out in the digits that it came in."""
+
+    __slots__ = ("text",)
+    text: str
+
+    @classmethod
+    def of(cls, text: str) -> ExactFloat:
+        """Read a number that is no integer."""
+        number = cls(text)
+        number.text = text
+        return number
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request, or a notification when it has no id of its own (`answered` is false)."""
@@ -57,7 +71,18 @@ def read(frame: bytes, max_batch: int) -> Call | Malformed | Batch:
     message = decode(frame)
     if isinstance(message, Malformed):
         return message
+    members = message if isinstance(message, list) else [message]
+    if any(isinstance(member, dict) and isinstance(member.get("id"), float) for member in members):
+        _restore_ids(members, frame)
     return _batch(message, max_batch) if isinstance(message, list) else _call(message)
+
+
+def _restore_ids(members: list[Any], frame: bytes) -> None:
+    """Put ids that are no integers back in the digits that they came in."""
+    exact = _EXACT_DECODER.decode(frame.decode())
+    for member, read_again in zip(members, exact if isinstance(exact, list) else [exact], strict=True):
+        if isinstance(member, dict) and "id" in member:
+            member["id"] = read_again["id"]
 
 
 def decode(frame: bytes) -> Any:
@@ -112,7 +137,10 @@ def batch(answers: list[bytes]) -> bytes:
 
 def encode(value: Any) -> RawJson:
     """Encode a value as ASCII, so that no text of ours can break a frame or fail to encode; `RawJson` stays."""
-    return value if isinstance(value, RawJson) else RawJson(_ENCODER.encode(value).encode("ascii"))
+    if isinstance(value, RawJson):
+        return value
+    text = value.text if type(value) is ExactFloat else _ENCODER.encode(value)
+    return RawJson(text.encode("ascii"))
 
 
 def _reject_constant(name: str) -> Any:
@@ -121,6 +149,7 @@ def _reject_constant(name: str) -> Any:
 
 _DECODER = json.JSONDecoder(parse_constant=_reject_constant)
 _LENIENT_DECODER = json.JSONDecoder()
+_EXACT_DECODER = json.JSONDecoder(parse_float=ExactFloat.of)
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 

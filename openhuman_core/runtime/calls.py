@@ -121,7 +121,7 @@ class Calls:
     def _objection(self, call_id: Id) -> Cut | None:
         """Say why a call with this id is not to be made, if it is not."""
         if call_id in self._by_id:
-            return _duplicate
+            return duplicate
         if call_id in self._early_cancels:
             self._early_cancels.remove(call_id)
             return cancelled
@@ -260,6 +260,7 @@ def _noting_failure(accepted: Accepted) -> Iterator[None]:
         accepted.failure = bug(problem, accepted.record, sending)
 
 
-def _duplicate(invocation: Invocation | None) -> CoreError:
+def duplicate(invocation: Invocation | None) -> CoreError:
+    """Say that an id is in use."""
     failure = InvalidRequest("a call with this id is in flight already")
     return told(failure, invocation.method) if invocation else failure

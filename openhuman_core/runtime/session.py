@@ -20,7 +20,7 @@ from openhuman_core.protocol.framing import Decoder
 from openhuman_core.protocol.messages import Batch, Call, Malformed
 from openhuman_core.runtime import logging
 from openhuman_core.runtime.builtins import BUILTINS, DISCOVER, Program, Vitals, call_builtin
-from openhuman_core.runtime.calls import Calls
+from openhuman_core.runtime.calls import Calls, duplicate
 from openhuman_core.runtime.discovery import Discovery
 from openhuman_core.runtime.invoke import Invoker, given_up
 from openhuman_core.runtime.logging import log
@@ -158,6 +158,9 @@ class Session:
     def _take_inline(self, call: Call, sink: Sink) -> None:
         if call.method != DISCOVER or self._program.discovery.text is not None:
             self._answer_inline(call, sink)
+            return
+        if call.answered and any(call.id == other.id for other, _ in self._describing):
+            self._replies.send(call, duplicate(None), sink)
             return
         if not self._describing:
             self._everything.start_soon(self._describe)
