@@ -17,7 +17,7 @@ from openhuman_core import __version__
 from openhuman_core.cli.failures import BUG, DONE, EXIT_CODES, INTERRUPTED, PROGRAM, USAGE, in_one_line
 from openhuman_core.cli.text import kebab
 from openhuman_core.cli.topics import TOPICS
-from openhuman_core.cli.tree import GROUPS, MethodGroup, output_of, output_options
+from openhuman_core.cli.tree import GROUPS, MethodGroup, manner_options, output_of, output_options
 from openhuman_core.errors import Configuration, CoreError, InvalidParams
 
 # What stands behind a \b is left as it is.
@@ -125,14 +125,10 @@ for group in GROUPS:
     cli.add_command(MethodGroup(group, _auth_commands if group == "auth" else dict))
 
 
-@cli.command()
+@cli.command(params=manner_options())
 @click.argument("method")
 @click.option("--params", default=None, metavar="JSON|@FILE|-", help="The method's params as a JSON object.")
 @click.option("--json", is_flag=True, expose_value=False, help="Tell a failure as JSON too.")
-@click.option("--dry-run", is_flag=True, help="Show the request that would be made, and send nothing.")
-@click.option("--yes", "-y", is_flag=True, help="Go on without being asked.")
-@click.option("--expect-user", default=None, metavar="ID", help="Write only as this user.")
-@click.option("--expect-team", default=None, metavar="ID", help="Write only in this team.")
 def call(method: str, params: str | None, **given: Any) -> int:
     """Call METHOD, by its name on the wire, and print its outcome as the wire has it.
 
@@ -234,7 +230,7 @@ def doctor(**given: Any) -> int:
     return examine(output_of(given))
 
 
-@cli.command(help=BATCH_HELP)
+@cli.command(help=BATCH_HELP, params=manner_options())
 @click.argument("file")
 @click.option("--method", default=None, metavar="NAME", help="The method of every row, as a CSV file needs it.")
 @click.option("--concurrency", default=4, show_default=True, type=click.IntRange(1, 100), help="Rows at the same time.")
@@ -243,11 +239,6 @@ def doctor(**given: Any) -> int:
 )
 @click.option("--run", default=None, metavar="NAME", help="Name of the run; by default that of the file.")
 @click.option("--json", is_flag=True, expose_value=False, help="Tell a failure of the run itself as JSON.")
-@click.option("--dry-run", is_flag=True, help="Show the requests that would be made, and send nothing.")
-@click.option("--yes", "-y", is_flag=True, help="Go on without being asked.")
-@click.option("--expect-user", default=None, metavar="ID", help="Write only as this user.")
-@click.option("--expect-team", default=None, metavar="ID", help="Write only in this team.")
-@click.option("--backend-url", default=None, metavar="URL", help="Ask this hosted API.")
 def batch(**given: Any) -> int:
     """Make a call of each row of a file."""
     from openhuman_core.cli.batch import Bulk, run_bulk  # noqa: PLC0415 - help has no use for it

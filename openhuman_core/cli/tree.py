@@ -86,13 +86,7 @@ def common_options(method: Any) -> list[click.Parameter]:
     """Make the options that go with the call and not into it."""
     from openhuman_core.cli.call import pages  # noqa: PLC0415 - help of the whole has no use for it
 
-    options = [*output_options(), _option("--backend-url", metavar="URL", help="Ask this hosted API.")]
-    options += [
-        _flag("--dry-run", "Show the request that would be made, and send nothing."),
-        _option("--yes", "-y", is_flag=True, help="Go on without being asked."),
-        _option("--expect-user", metavar="ID", help="Write only as this user."),
-        _option("--expect-team", metavar="ID", help="Write only in this team."),
-    ]
+    options = [*output_options(), *manner_options()]
     if pages(method):
         options.append(_flag("--all", "Page through to the end."))
     if method.function in OPENS:
@@ -100,6 +94,17 @@ def common_options(method: Any) -> list[click.Parameter]:
     if method.function == "create_coinbase_charge":
         options.append(_flag("--wait", "Follow the payment: ends with 0 when it is paid, 8 when the time is up."))
     return options
+
+
+def manner_options() -> list[click.Parameter]:
+    """Make the options that say whether, as whom and where calls are made."""
+    return [
+        _option("--backend-url", metavar="URL", help="Ask this hosted API."),
+        _flag("--dry-run", "Show the request that would be made, and send nothing."),
+        _option("--yes", "-y", is_flag=True, help="Go on without being asked."),
+        _option("--expect-user", metavar="ID", help="Write only as this user."),
+        _option("--expect-team", metavar="ID", help="Write only in this team."),
+    ]
 
 
 def output_options() -> list[click.Parameter]:
