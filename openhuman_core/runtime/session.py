@@ -66,6 +66,7 @@ class Session:
         self._load_ahead = load_ahead
         self._leave = leave
         self._reads = 0
+        self._input_ended = False
         self._decoder = Decoder(settings.framing, settings.max_message_bytes)  # type: ignore[arg-type]
         self._exit_code = DRAINED
         self._reading = anyio.CancelScope()
@@ -101,6 +102,7 @@ class Session:
                     everything.start_soon(watch)
                 with self._reading:
                     await self._read()
+                self._input_ended = True
                 self._calls.end_waits()
                 with self._draining:
                     await self._until(self._is_done)
@@ -238,7 +240,8 @@ class Session:
         while not self._vitals.answered or seen != self._reads:
             seen = self._reads
             await anyio.sleep(IDLE_SECONDS)
-        self._load_ahead()
+        if not self._input_ended:  # else no call will come that could need it
+            self._load_ahead()
 
     async def _log_start(self) -> None:
         """Say that the program runs; a task of its own, so that a request that is already there comes first."""
