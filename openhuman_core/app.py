@@ -8,6 +8,7 @@ import os
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -96,6 +97,7 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._opened = time.perf_counter()
         self.registry = registry(sandbox=settings.sandbox)
         self.discovery = Discovery(self.registry, BUILTINS, Policy(settings))
         # What the embedded sandbox holds is gone with the process, and so are the keys that were used with it.
@@ -132,7 +134,8 @@ class App:
             json.dumps(params, ensure_ascii=False).encode()
         except UnicodeEncodeError as problem:
             raise InvalidParams("invalid params: what is no UTF-8 cannot be sent") from problem
-        return self.invoker.prepare(method, params, Record())
+        # What is done here is one piece of work: a session that ends during it ended under all of its calls.
+        return replace(self.invoker.prepare(method, params, Record()), accepted=self._opened)
 
     def credential(self) -> Credential | None:
         """Give the credential in force."""
@@ -145,6 +148,10 @@ class App:
             return None
         variable = "OPENHUMAN_API_KEY" if credential.kind == "api-key" else "OPENHUMAN_TOKEN"
         return "stored" if credential.stored else variable
+
+    def credential_key_place(self) -> str | None:
+        """Say where the key of the stored credentials is kept: `file` or `keychain`; None where none is stored."""
+        return self._open().credentials.store.key_place()
 
     async def probe(self) -> float | None:
         """Reach the hosted API without a credential; gives the seconds that its clock is ahead, where it says so.
@@ -249,9 +256,10 @@ def _sandbox(credentials: Any) -> httpx.AsyncBaseTransport:
     """Open the stand-in for the hosted API, signed in as its administrator whatever an earlier run left."""
     from pydantic import SecretStr  # noqa: PLC0415 - see above
 
+    from openhuman_core.backend.store import Entry  # noqa: PLC0415 - see above
     from openhuman_core.sandbox.app import create_app  # noqa: PLC0415 - see above
     from openhuman_core.sandbox.transport import SandboxTransport  # noqa: PLC0415 - see above
 
     credentials.store.remove(("api-key",))
-    credentials.save("session", SecretStr("sandbox-admin"), None, None)
+    credentials.store.put(Entry("session", SecretStr("sandbox-admin"), credentials.settings.base_url(), ""))
     return SandboxTransport(create_app())

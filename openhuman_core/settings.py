@@ -12,18 +12,24 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from openhuman_core import values
 from openhuman_core.errors import Configuration
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
+
 PRODUCTION = "https://api.tinyhumans.ai"
 STAGING = "https://staging-api.tinyhumans.ai"
 # Never sent anywhere: a name of the loopback range (RFC 6761) for the sandbox inside this process.
 SANDBOX = "http://sandbox.localhost"
+# What no file that was merely found may say: whose account it is, and which files are written.
+GUARDED = ("sandbox", "profile", "credential_store", "audit")
+DEFAULT_PROFILE = "default"
+CredentialStoreKind = Literal["auto", "keychain", "file"]
 
 
 def _setting(default: Any, parse: Callable[[str], Any], help_text: str, *variables: str) -> Any:
@@ -31,93 +37,60 @@ def _setting(default: Any, parse: Callable[[str], Any], help_text: str, *variabl
     return field(default=default, metadata={"parse": parse, "help": help_text, "variables": variables})
 
 
-def _number(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 10**6:
-        raise ValueError("expected a number from 0 to 1000000")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError("expected an integer of at least 1")
-    return value
-
-
-def _amount(text: str) -> Decimal:
-    from decimal import Decimal, InvalidOperation  # noqa: PLC0415 - few set a limit, and start-up pays for each import
-
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise ValueError("expected an amount in USD") from None
-    if not value.is_finite() or value < 0:
-        raise ValueError("expected an amount in USD of at least 0")
-    return value
-
-
-def _flag(text: str) -> bool:
-    try:
-        return {"1": True, "true": True, "yes": True, "": False, "0": False, "false": False, "no": False}[text.lower()]
-    except KeyError:
-        raise ValueError("expected true or false") from None
-
-
-def _patterns(text: str) -> tuple[str, ...]:
-    found = tuple(part.strip().removeprefix("openhuman.") for part in text.split(","))
-    if not all(re.fullmatch(r"[\w.*?\[\]!-]+", part) for part in found):
-        raise ValueError("expected patterns such as team_*, with commas between them")
-    return found
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"expected one of {', '.join(words)}")
-        return text
-
-    return parse
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set; seconds and bytes where the name says so."""
 
     framing: str = _setting(
-        "auto", _one_of("auto", "lines", "headers"), "How frames are told apart; auto goes by the first bytes."
+        "auto", values.one_of("auto", "lines", "headers"), "How frames are told apart; auto goes by the first bytes."
     )
     sandbox: bool = _setting(
-        default=False, parse=_flag, help_text="Serve an embedded stand-in for the hosted API instead of the real one."
+        default=False,
+        parse=values.flag,
+        help_text="Serve an embedded stand-in for the hosted API instead of the real one.",
     )
-    max_in_flight: int = _setting(100, _count, "How many calls run at the same time.")
-    max_message_bytes: int = _setting(16 * 2**20, _count, "The longest frame, and the longest answer that is read.")
-    max_batch: int = _setting(1000, _count, "How many calls one batch may hold.")
-    drain_seconds: float = _setting(4.0, _number, "How long accepted calls may take once a stop was asked for.")
-    connect_timeout_seconds: float = _setting(15.0, _number, "How long connecting to the hosted API may take.")
-    timeout_seconds: float = _setting(120.0, _number, "How long one call may take in all.")
-    no_retries: bool = _setting(default=False, parse=_flag, help_text="Try no call a second time.")
-    read_only: bool = _setting(default=False, parse=_flag, help_text="Refuse every method that writes.")
-    no_secrets: bool = _setting(default=False, parse=_flag, help_text="Refuse the methods that return secrets.")
-    allow: tuple[str, ...] = _setting((), _patterns, "Refuse all methods but these, such as team_*,billing_get_*.")
-    deny: tuple[str, ...] = _setting((), _patterns, "Refuse these methods, such as team_delete_team.")
+    max_in_flight: int = _setting(100, values.count, "How many calls run at the same time.")
+    max_message_bytes: int = _setting(
+        16 * 2**20, values.count, "The longest frame, and the longest answer that is read."
+    )
+    max_batch: int = _setting(1000, values.count, "How many calls one batch may hold.")
+    drain_seconds: float = _setting(4.0, values.number, "How long accepted calls may take once a stop was asked for.")
+    connect_timeout_seconds: float = _setting(15.0, values.number, "How long connecting to the hosted API may take.")
+    timeout_seconds: float = _setting(120.0, values.number, "How long one call may take in all.")
+    no_retries: bool = _setting(default=False, parse=values.flag, help_text="Try no call a second time.")
+    read_only: bool = _setting(default=False, parse=values.flag, help_text="Refuse every method that writes.")
+    no_secrets: bool = _setting(default=False, parse=values.flag, help_text="Refuse the methods that return secrets.")
+    allow: tuple[str, ...] = _setting(
+        (), values.patterns, "Refuse all methods but these, such as team_*,billing_get_*."
+    )
+    deny: tuple[str, ...] = _setting((), values.patterns, "Refuse these methods, such as team_delete_team.")
     max_spend_usd: Decimal | None = _setting(  # noqa: RUF009 - as those above
-        default=None, parse=_amount, help_text="How many USD of top-ups this process may start."
+        default=None, parse=values.amount, help_text="How many USD of top-ups this process may start."
     )
     idempotency_honoured: bool = _setting(
-        default=False, parse=_flag, help_text="The hosted API takes an Idempotency-Key once, so keys may be sent again."
+        default=False,
+        parse=values.flag,
+        help_text="The hosted API takes an Idempotency-Key once, so keys may be sent again.",
     )
     parent_pid: int | None = _setting(
-        default=None, parse=_count, help_text="Process whose end ends this one, as the end of input does not always."
+        default=None,
+        parse=values.count,
+        help_text="Process whose end ends this one, as the end of input does not always.",
     )
     ready: bool = _setting(
-        default=False, parse=_flag, help_text="Write one JSON line on stderr when calls can be answered."
+        default=False, parse=values.flag, help_text="Write one JSON line on stderr when calls can be answered."
     )
     log_level: str = _setting(
-        "info", _one_of("error", "warning", "info", "debug"), "The least important records that are logged."
+        "info", values.one_of("error", "warning", "info", "debug"), "The least important records that are logged."
     )
     backend_url: str = _setting(
         PRODUCTION, str, "Where the hosted API is; scheme, host and port count.", "BACKEND_URL", "VITE_BACKEND_URL"
+    )
+    profile: str = _setting(
+        DEFAULT_PROFILE, values.profile_name, "The profile: each has its own credential, base URL, journal and limits."
+    )
+    credential_store: CredentialStoreKind = _setting(  # noqa: RUF009 - as those above
+        "auto", values.one_of("auto", "keychain", "file"), "Where the key that opens the stored credentials is kept."
     )
     home: Path = Path()
     api_key: str | None = field(default=None, repr=False)
@@ -126,7 +99,8 @@ class Settings:
     @property
     def core(self) -> Path:
         """The only directory that this program writes to."""
-        return self.home / "core" / "sandbox" if self.sandbox else self.home / "core"
+        directory = _directory(self.home, self.profile)
+        return directory / "sandbox" if self.sandbox else directory
 
     def base_url(self) -> str:
         """Reduce the backend URL to scheme, host and port; raises `Configuration` when it is none."""
@@ -168,7 +142,7 @@ def parse_flags(words: list[str]) -> dict[str, str]:
         if not name.startswith("--") or name[2:] not in FLAGS:
             raise UsageError(f"no such option: {name}")
         item = FLAGS[name[2:]]
-        if not has_value and item.metadata["parse"] is _flag:
+        if not has_value and item.metadata["parse"] is values.flag:
             value = "true"
         elif not has_value:
             if not rest:
@@ -186,21 +160,40 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     environ = {**_dotenv(environ), **environ}
     staging = (environ.get("OPENHUMAN_APP_ENV") or environ.get("VITE_OPENHUMAN_APP_ENV")) == "staging"
     home = _home(environ, staging=staging)
-    values: dict[str, Any] = {"home": home, "backend_url": STAGING if staging else PRODUCTION}
-    values |= _config_file(home / "core" / "config.toml")
+    said: dict[str, Any] = {}
     for flag, item in FLAGS.items():
         source = next((variable for variable in _variables_of(item) if environ.get(variable)), None)
         if flags.get(item.name):
             try:
-                values[item.name] = item.metadata["parse"](flags[item.name])
+                said[item.name] = item.metadata["parse"](flags[item.name])
             except ValueError as problem:
                 raise UsageError(f"--{flag}: {problem}") from problem
         elif source:
-            values[item.name] = _parse(item, environ[source], source)
-    if not values.get("sandbox"):  # real credentials are no business of the sandbox
-        values["api_key"] = environ.get("OPENHUMAN_API_KEY", "").strip() or None
-        values["token"] = environ.get("OPENHUMAN_TOKEN", "").strip() or None
-    return Settings(**values)
+            said[item.name] = _parse(item, environ[source], source)
+    directory = _directory(home, said.get("profile", DEFAULT_PROFILE))
+    _refuse_links(home, directory)
+    found: dict[str, Any] = {"home": home, "backend_url": STAGING if staging else PRODUCTION}
+    found |= {**_config_file(directory / "config.toml"), **said}
+    if found.get("sandbox"):  # real credentials are no business of the sandbox, nor is a person's keychain
+        found["credential_store"] = "file"
+    else:
+        found["api_key"] = environ.get("OPENHUMAN_API_KEY", "").strip() or None
+        found["token"] = environ.get("OPENHUMAN_TOKEN", "").strip() or None
+    return Settings(**found)
+
+
+def _directory(home: Path, profile: str) -> Path:
+    core = home / "core"
+    return core if profile == DEFAULT_PROFILE else core / "profiles" / profile
+
+
+def _refuse_links(home: Path, directory: Path) -> None:
+    """Raise `Configuration` where a part of the home is a link: what is kept would lie somewhere else."""
+    for path in (home, *(home / part for part in directory.relative_to(home).parents), directory):
+        if path.is_symlink():
+            raise Configuration(
+                f"{path} is a link to {path.resolve()}", hint="Name the directory itself with OPENHUMAN_WORKSPACE."
+            )
 
 
 def _variables_of(item: dataclasses.Field[Any]) -> tuple[str, ...]:
@@ -240,7 +233,7 @@ def _config_file(path: Path) -> dict[str, Any]:
         raise Configuration(f"{path} does not parse: {problem}") from problem
     if "api_url" in content:
         content["backend_url"] = content.pop("api_url")
-    fields = {item.name: item for item in FLAGS.values()}
+    fields = {item.name: item for item in FLAGS.values() if item.name != "profile"}  # the profile is where the file is
     unknown = sorted(set(content) - set(fields))
     if unknown:
         raise Configuration(f"{path}: unknown setting {unknown[0]}")
@@ -268,7 +261,7 @@ def _dotenv(environ: Mapping[str, str]) -> dict[str, str]:
         return {}
     # A checked-out repository must not redirect a credential: what it may say is how the daemon behaves, no more.
     harmless = {f"OPENHUMAN_{item.name.upper()}" for item in FLAGS.values()} & {
-        variable for item in FLAGS.values() for variable in _variables_of(item) if item.name != "sandbox"
+        variable for item in FLAGS.values() for variable in _variables_of(item) if item.name not in GUARDED
     }
     try:
         return {name: value for name, value in _variables(found).items() if name in harmless}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import stat
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -369,7 +368,7 @@ def test_what_is_cleared_is_told(daemon: Daemon, backend: Recorder) -> None:
 def test_the_environment_comes_first_and_is_never_written_down(
     start: StartDaemon, home: Path, backend: Recorder, env: dict[str, str], expected: tuple[str | None, str | None]
 ) -> None:
-    """The environment's key, its token, the stored key; only what was stored is on disk."""
+    """The environment's key, its token, the stored key; and what is stored is on disk only sealed."""
     core = start(BACKEND_URL=backend.url, **FILE, **env)
     auth(core, "set_credential", token="stored-token")
     auth(core, "set_credential", token="stored-key", kind="api-key")
@@ -378,8 +377,7 @@ def test_the_environment_comes_first_and_is_never_written_down(
     assert auth(core, "get_state")["credential"] == ("api-key" if expected[1] else "session")
     assert core.end() == 0
     content = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
-    assert b"stored-key" in content
-    assert b"env-" not in content
+    assert [secret for secret in (b"env-", b"stored-key", b"stored-token") if secret in content] == []
 
 
 def test_a_credential_belongs_to_its_base_url(start: StartDaemon, backend: Recorder) -> None:
@@ -399,100 +397,6 @@ def test_a_credential_belongs_to_its_base_url(start: StartDaemon, backend: Recor
         assert elsewhere.seen == []
     again = start(BACKEND_URL=f"{backend.url}/v1/?x=1", **FILE)
     assert shown(backend, again) == ("Bearer stored-token", None)
-
-
-def files(home: Path) -> dict[Path, int]:
-    """Give the files of the program, and their inodes."""
-    return {path: path.stat().st_ino for path in (home / "core").rglob("*") if path.is_file()}
-
-
-def store_of(daemon: Daemon) -> Path:
-    """Store a session and give the file that keeps it."""
-    auth(daemon, "set_credential", token="stored-token", userId="u1")
-    return next(path for path in files(daemon.home) if b"stored-token" in path.read_bytes())
-
-
-def test_the_store_is_private_and_replaced_whole(daemon: Daemon) -> None:
-    """Nobody else may read it, and no write leaves anything beside it."""
-    store = store_of(daemon)
-    before = files(daemon.home)
-    auth(daemon, "set_credential", token="another-token", kind="api-key")
-    after = files(daemon.home)
-    assert before.keys() == after.keys()
-    assert before[store] != after[store]
-    assert {stat.S_IMODE(path.stat().st_mode) for path in after} == {0o600}
-    directories = [daemon.home / "core", *(path for path in (daemon.home / "core").rglob("*") if path.is_dir())]
-    assert {stat.S_IMODE(path.stat().st_mode) for path in directories} == {0o700}
-
-
-def test_one_daemon_sees_what_another_stored(start: StartDaemon, backend: Recorder) -> None:
-    """Two daemons of one home share its credentials at once."""
-    first, second = (start(BACKEND_URL=backend.url, **FILE) for _ in range(2))
-    assert auth(second, "get_session_token") == {"token": None}
-    auth(first, "set_credential", token="stored-token")
-    assert auth(second, "get_session_token") == {"token": "stored-token"}
-    auth(second, "clear_session")
-    assert auth(first, "get_state") == SIGNED_OUT
-
-
-def _newer(content: bytes) -> bytes:
-    store = json.loads(content)
-    return json.dumps({**store, "version": store["version"] + 1}).encode()
-
-
-DAMAGES: dict[str, Any] = {
-    "empty": lambda _: b"",
-    "cut": lambda content: content[:-5],
-    "array": lambda _: b"[]",
-    "null": lambda _: b"null",
-    "not-utf-8": lambda content: content.replace(b"stored-token", b"\xff"),
-    "too-deep": lambda _: b"[" * 100_000,
-    "long-number": lambda _: b"9" * 5000,
-    "newer": _newer,
-    "token-is-a-number": lambda content: content.replace(b'"stored-token"', b"5"),
-    "token-is-null": lambda content: content.replace(b'"stored-token"', b"null"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_store_is_told_and_left_alone(daemon: Daemon, backend: Recorder, damage: Any) -> None:
-    """A store that cannot be understood may be a newer version's: it is not for us to overwrite."""
-    store = store_of(daemon)
-    damaged = damage(store.read_bytes())
-    store.write_bytes(damaged)
-    calls: list[tuple[str, dict[str, Any]]] = [
-        ("billing_get_balance", {}),
-        ("auth_get_state", {}),
-        ("auth_get_session_token", {}),
-        ("auth_set_credential", {"token": "new-token"}),
-        ("auth_clear_session", {}),
-        ("auth_clear_credential", {}),
-        ("auth_store_session", {"token": "new-token"}),
-    ]
-    try:
-        answers = [daemon.ask(f"openhuman.{method}", params) for method, params in calls]
-        left = store.read_bytes()
-    finally:
-        store.unlink()
-    told_kinds = [
-        (method, reply.get("error", {}).get("code"), reply.get("error", {}).get("data", {}).get("kind"))
-        for (method, _), reply in zip(calls, answers, strict=True)
-    ]
-    assert told_kinds == [(method, -32016, "configuration") for method, _ in calls]
-    assert left == damaged
-    assert {seen.target for seen in backend.seen} <= {"/auth/me"}
-
-
-@pytest.mark.parametrize("token", [b"a\\r\\nx-evil: mark", b"t\\u00f6k-mark"], ids=["line-end", "not-ascii"])
-def test_a_stored_token_that_no_header_can_carry_is_told(daemon: Daemon, backend: Recorder, token: bytes) -> None:
-    """Whoever edited the store hears of it, and nothing is sent."""
-    store = store_of(daemon)
-    store.write_bytes(store.read_bytes().replace(b"stored-token", token))
-    error = daemon.error("openhuman.billing_get_balance")
-    store.unlink()
-    assert (error["code"], error["data"]["kind"]) == (-32016, "configuration")
-    assert "mark" not in json.dumps(error)
-    assert backend.seen == []
 
 
 UNSENDABLE = ["a\tb-mark", "a\x00b-mark", "a\x7fb-mark", "a\r\nx-evil: mark", "t\u00f6k-mark", "a\u2028b-mark"]

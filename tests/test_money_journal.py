@@ -132,7 +132,7 @@ def test_a_disk_that_fills_while_a_call_is_under_way_loses_no_charge(daemon: Dae
 
 def test_a_home_that_cannot_be_written_stops_only_calls_with_a_key(start: StartDaemon, till: Till) -> None:
     """Nothing is sent under a key; without one all goes on."""
-    daemon = start(BACKEND_URL=till.url, OPENHUMAN_TOKEN="t", OPENHUMAN_WORKSPACE="/proc/self")
+    daemon = start(BACKEND_URL=till.url, OPENHUMAN_TOKEN="t", OPENHUMAN_WORKSPACE="/proc/sys")
     params = top_up()
     assert kind(daemon.ask(TOP_UP, params)) == "journal_unavailable"
     assert till.requests[params["idempotencyKey"]] == 0

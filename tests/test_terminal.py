@@ -120,7 +120,9 @@ def test_signing_in_shows_nothing_of_what_is_typed(home: Path, backend: Recorder
     assert json.loads(done.stdout) == {
         "isAuthenticated": True,
         "source": "stored",
-        "store": str(home / "core" / "credentials.json"),
+        "profile": "default",
+        "store": "file",
+        "storeFile": str(home / "core" / "credentials.json"),
         "baseUrl": backend.url,
         "kind": "session",
         "lastFour": SESSION[-4:],

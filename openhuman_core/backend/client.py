@@ -93,14 +93,14 @@ class Backend:
                             else pause_before_retry(failure, effect, attempt, sent=sent)
                         )
                         if pause is None or anyio.current_time() + pause >= scope.deadline:
-                            told = self._told(failure, effect, credential, sending)
+                            told = await self._told(failure, effect, credential, sending)
                             raise told from (None if told is failure else failure)
                     if not effect.repeatable:
                         sending.stage = "not_sent"  # what is sent again surely did nothing
                     await anyio.sleep(pause)
         except TimeoutError as problem:
             late = BackendTimeout(f"{request.route} timed out after {timeout:.3g} s", route=str(request.route))
-            raise self._told(late, effect, credential, sending) from problem
+            raise await self._told(late, effect, credential, sending) from problem
 
     async def probe(self) -> float | None:
         """Ask for anything, as nobody; gives the seconds by which the hosted API's clock is ahead, if it says so.
@@ -178,19 +178,20 @@ class Backend:
             raise BadBackendResponse(f"{answer.route} answered with a body that is {problem}", **facts_of(answer))
         return b"" if problem else bytes(body)
 
-    def _told(self, failure: CoreError, effect: Effect, credential: Credential | None, sending: Sending) -> CoreError:
+    async def _told(
+        self, failure: CoreError, effect: Effect, credential: Credential | None, sending: Sending
+    ) -> CoreError:
         """Give the failure as a caller is told of it."""
         if failure.facts.get("httpStatus") == HTTPStatus.UNAUTHORIZED and credential is not None:
-            return self._unauthorized(failure, credential)
+            return await self._unauthorized(failure, credential)
         if sending.stage == "not_sent" or effect.repeatable:
             return failure
         facts = {name: value for name, value in failure.facts.items() if name != "retryAfterMs"}
         return OutcomeUnknown(f"the outcome is unknown: {failure.message}", **facts)
 
-    def _unauthorized(self, failure: CoreError, credential: Credential) -> CoreError:
+    async def _unauthorized(self, failure: CoreError, credential: Credential) -> CoreError:
         route = failure.facts["route"]
-        if credential.stored:
-            self.credentials.refused(credential)
+        await self.credentials.refused(credential)
         told: CoreError
         if credential.kind == "api-key":
             told = ApiKeyRejected(

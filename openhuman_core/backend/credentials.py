@@ -1,4 +1,4 @@
-"""Who we are to the hosted API: which credential is in force, and the file that keeps the stored ones.
+"""Who we are to the hosted API: which credential is in force, of the environment's and the stored ones.
 
 Source of the rules: the wire contract, section 5.
 """
@@ -9,23 +9,20 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from anyio import to_thread
 from pydantic import SecretStr
 
-from openhuman_core.backend.files import write_private
+from openhuman_core.backend.store import CredentialStore, Entry, Kind, is_sendable
 from openhuman_core.backend.times import rfc3339
 from openhuman_core.errors import Configuration, SessionExpired, Unauthenticated
 from openhuman_core.settings import Settings
 
-Kind = Literal["session", "api-key"]
-KINDS: tuple[Kind, ...] = ("session", "api-key")
-
 EXPIRY_MARGIN_SECONDS = 30
-STORE_VERSION = 1
 SPARES_FOUR = 16
 END_OF_TIME = 62_135_596_800  # as far before 1970 as the calendar of Python goes, and as far after
 NO_CREDENTIAL = "no backend session token; run auth_store_session first"
@@ -83,77 +80,13 @@ class Credential:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A stored credential, the base URL it belongs to, and what is known of its user."""
-
-    kind: Kind
-    secret: SecretStr
-    base_url: str
-    updated_at: str
-    user_id: str | None = None
-    user: dict[str, Any] | None = None
-
-
-class CredentialStore:
-    """One JSON file, 0600 in a 0700 directory, replaced whole; read again whenever it has changed.
-
-    Every method raises `Configuration` when the file cannot be read, written or understood.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "credentials.json"
-        self._seen: tuple[int, int, int] | None = None
-        self._entries: dict[str, Entry] = {}
-
-    def get(self, kind: Kind) -> Entry | None:
-        """Give what is stored of a kind."""
-        return self._read().get(kind)
-
-    def put(self, entry: Entry) -> None:
-        """Keep an entry in place of the one of its kind."""
-        self._write({**self._read(), entry.kind: entry})
-
-    def remove(self, kinds: tuple[Kind, ...]) -> list[Kind]:
-        """Forget entries, and say which there were."""
-        entries = self._read()
-        removed = [kind for kind in kinds if kind in entries]
-        if removed:
-            self._write({kind: entry for kind, entry in entries.items() if kind not in removed})
-        return removed
-
-    def _read(self) -> dict[str, Entry]:
-        try:
-            found = self.path.stat()
-            version = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if version != self._seen:
-                self._entries = _parse(json.loads(self.path.read_text(encoding="utf-8")))
-                self._seen = version
-        except FileNotFoundError:
-            self._entries, self._seen = {}, None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
-            raise Configuration(
-                f"the credential store {self.path} cannot be read", hint="Move the file away and sign in again."
-            ) from problem
-        return self._entries
-
-    def _write(self, entries: dict[str, Entry]) -> None:
-        content = {"version": STORE_VERSION, "credentials": [_to_json(entry) for entry in entries.values()]}
-        try:
-            write_private(self.path, json.dumps(content).encode(), replace=True)
-        except OSError as problem:
-            raise Configuration(
-                f"the credential store {self.path} cannot be written",
-                hint="Make the directory writable, or set OPENHUMAN_WORKSPACE to one that is.",
-            ) from problem
-
-
 class Credentials:
     """The credential in force: the environment's API key, its token, the stored API key, the stored session."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.store = CredentialStore(settings.core)
+        self.store = CredentialStore(settings.core, settings.credential_store)
+        self._refused_at = -math.inf
 
     def current(self) -> Credential | None:
         """Give the credential that a call uses, if there is one for the base URL in force."""
@@ -174,38 +107,50 @@ class Credentials:
         entry = self.store.get(kind)
         return entry if entry and entry.base_url == self._base_url() else None
 
-    def require(self) -> Credential:
-        """Give the credential that a call uses; raises `Unauthenticated` or, where it is known, `SessionExpired`."""
+    def require(self, *, since: float) -> Credential:
+        """Give the credential that a call uses, which was accepted at `since`, on the clock of `time.perf_counter`.
+
+        Raises `Unauthenticated`; `SessionExpired` where the session is over, or was refused after that time.
+        """
         credential = self.current()
         if credential is None:
+            if since < self._refused_at:
+                raise SessionExpired("SESSION_EXPIRED: Session expired; sign in again (it was refused meanwhile)")
             elsewhere = self.store.get("api-key") or self.store.get("session")
             hint = f"The stored credential belongs to {elsewhere.base_url}; sign in here." if elsewhere else None
             raise Unauthenticated(NO_CREDENTIAL, hint=hint)
         credential.check_expiry()
         return credential
 
-    def save(self, kind: Kind, secret: SecretStr, user_id: str | None, user: dict[str, Any] | None) -> Entry:
+    async def save(self, kind: Kind, secret: SecretStr, user_id: str | None, user: dict[str, Any] | None) -> Entry:
         """Store a credential for the base URL in force; raises `Configuration`."""
         entry = Entry(kind, secret, self.settings.base_url(), rfc3339(time.time()), user_id, user)
-        self.store.put(entry)
+        await to_thread.run_sync(self.store.put, entry)
         return entry
 
-    def refused(self, credential: Credential) -> None:
+    async def forget(self, kinds: tuple[Kind, ...]) -> list[Kind]:
+        """Forget the stored credentials of these kinds and say which there were; raises `Configuration`."""
+        return await to_thread.run_sync(self.store.remove, kinds)
+
+    async def refused(self, credential: Credential) -> None:
         """Forget the stored session if it is the very one that the hosted API refused."""
-        entry = self.store.get("session")
-        if credential.kind == "session" and entry and entry.secret == credential.secret:
-            self.store.remove(("session",))
+        if credential.kind == "session" and credential.stored:
+            await to_thread.run_sync(self._forget_refused, credential.secret)
+
+    def _forget_refused(self, secret: SecretStr) -> None:
+        try:
+            entry = self.store.get("session")
+            if entry and entry.secret == secret:
+                self._refused_at = time.perf_counter()  # before others see that there is none
+                self.store.remove(("session",), secret=secret)
+        except Configuration:
+            return  # the caller is told of the refusal; the session that stays is refused again
 
     def _base_url(self) -> str | None:
         try:
             return self.settings.base_url()
         except Configuration:  # told when the base URL's own turn comes
             return None
-
-
-def is_sendable(secret: str) -> bool:
-    """Tell whether a header can carry a secret: visible ASCII, no spaces."""
-    return all("!" <= character <= "~" for character in secret)
 
 
 def _sendable(secret: str, source: str) -> SecretStr:
@@ -225,37 +170,3 @@ def _claims(token: str) -> dict[str, Any]:
     except (ValueError, binascii.Error, RecursionError):
         return {}
     return claims if isinstance(claims, dict) else {}
-
-
-def _parse(content: dict[str, Any]) -> dict[str, Entry]:
-    if content["version"] != STORE_VERSION:
-        raise ValueError("a store of another version")
-    entries = [
-        Entry(
-            kind=item["kind"],
-            secret=_stored_secret(item["secret"]),
-            base_url=item["baseUrl"],
-            updated_at=item["updatedAt"],
-            user_id=item.get("userId"),
-            user=item.get("user"),
-        )
-        for item in content["credentials"]
-    ]
-    return {entry.kind: entry for entry in entries}
-
-
-def _stored_secret(secret: str) -> SecretStr:
-    if not secret or not is_sendable(secret):
-        raise ValueError("a secret that no header can carry")
-    return SecretStr(secret)
-
-
-def _to_json(entry: Entry) -> dict[str, Any]:
-    return {
-        "kind": entry.kind,
-        "secret": entry.secret.get_secret_value(),
-        "baseUrl": entry.base_url,
-        "updatedAt": entry.updated_at,
-        "userId": entry.user_id,
-        "user": entry.user,
-    }

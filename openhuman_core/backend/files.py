@@ -6,12 +6,28 @@ import os
 import tempfile
 from pathlib import Path
 
+from openhuman_core.errors import Configuration
+
 
 def make_private_directory(directory: Path) -> None:
     """Make a directory, and those above it that are missing, for this user alone; raises `OSError`."""
     for path in (*reversed(directory.parents), directory):
         if not path.exists():
             path.mkdir(mode=0o700, exist_ok=True)
+
+
+def read_private(path: Path) -> bytes:
+    """Read a file that is this user's alone.
+
+    Raises `Configuration` where others may read it or could have written it, and `OSError`.
+    """
+    with path.open("rb") as file:
+        found = os.fstat(file.fileno())
+        if os.name == "posix" and (found.st_mode & 0o077 or found.st_uid not in (0, os.geteuid())):
+            raise Configuration(
+                f"{path} is not this user's alone", hint=f"Look who had it, then: chmod 600 {path}, as its owner."
+            )
+        return file.read()
 
 
 def write_private(path: Path, data: bytes, *, replace: bool) -> None:

@@ -1,27 +1,33 @@
-"""What this program writes down about an account is sealed with a key of the home, kept in a file of its own."""
+"""What this program writes down about an account is sealed with a key that is kept apart from it."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from openhuman_core.backend.files import write_private
+from openhuman_core.backend.files import read_private, write_private
+from openhuman_core.backend.keychain import KeychainEntry
 from openhuman_core.errors import Configuration
+
+KeyPlace = Literal["file", "keychain"]
 
 
 class Vault:
-    """Seals bytes with the key in `<directory>/vault.key`, which is made when it is first needed.
+    """Seals bytes with a key in `<directory>/vault.key`, or in the keychain under the directory's name.
 
-    Every method raises `Configuration` when the key cannot be read or made, or is readable by others.
+    The key is made when something is first sealed. Every method raises `Configuration` when it cannot be read or made,
+    or is readable by others.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, key_in: KeyPlace = "file") -> None:
+        self.key_in = key_in
         self.path = directory / "vault.key"
+        self._entry = KeychainEntry(str(directory))
 
     def seal(self, data: bytes) -> bytes:
         """Encrypt and authenticate."""
@@ -32,23 +38,33 @@ class Vault:
         try:
             return Fernet(self._key).decrypt(sealed)
         except InvalidToken as problem:
-            raise Configuration(f"what was sealed does not open with {self.path}") from problem
+            raise Configuration(f"what was sealed does not open with the key in {self._where}") from problem
 
     def fingerprint(self, data: bytes) -> str:
         """Give a digest that tells nothing of the data to who has not the key."""
         return hmac.new(self._key, data, hashlib.sha256).hexdigest()
 
+    @property
+    def _where(self) -> str:
+        return str(self.path) if self.key_in == "file" else "the system keychain"
+
     @cached_property
     def _key(self) -> bytes:
         try:
-            if not self.path.exists():
-                write_private(self.path, Fernet.generate_key(), replace=False)
-            if os.name == "posix" and self.path.stat().st_mode & 0o077:
-                raise Configuration(
-                    f"{self.path} is readable by others", hint="Take the others' rights away, or move it away."
-                )
-            key = self.path.read_bytes()
+            key = self._from_file() if self.key_in == "file" else self._from_keychain()
             Fernet(key)
         except (OSError, ValueError) as problem:
-            raise Configuration(f"{self.path} cannot be used") from problem
+            raise Configuration(f"the key in {self._where} cannot be used") from problem
         return key
+
+    def _from_file(self) -> bytes:
+        if not self.path.exists():
+            write_private(self.path, Fernet.generate_key(), replace=False)
+        return read_private(self.path)
+
+    def _from_keychain(self) -> bytes:
+        key = self._entry.read()
+        if key is None:
+            key = Fernet.generate_key().decode()
+            self._entry.write(key)
+        return key.encode()

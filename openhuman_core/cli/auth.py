@@ -13,7 +13,7 @@ import click
 from openhuman_core.app import App
 from openhuman_core.cli.call import ME, in_app
 from openhuman_core.cli.failures import DONE, SIGN_IN
-from openhuman_core.cli.tree import output_of, output_options
+from openhuman_core.cli.tree import output_of, output_options, setting_options, settings_of
 from openhuman_core.errors import CoreError, SessionExpired
 from openhuman_core.protocol.messages import encode
 
@@ -32,20 +32,20 @@ def login(**given: Any) -> int:
         await app.call("openhuman.auth_set_credential", {"token": token, "kind": "api-key"})
         return await _state(app)
 
-    output_of(given).show(in_app(given["backend_url"], store))
+    output_of(given).show(in_app(settings_of(given), store))
     return DONE
 
 
 def status(**given: Any) -> int:
     """Tell as whom calls are made: where the credential is from, its user and team, its end, its last characters."""
-    state = in_app(given["backend_url"], _state)
+    state = in_app(settings_of(given), _state)
     output_of(given).show(state)
     return DONE if state["isAuthenticated"] else SIGN_IN
 
 
 def logout(**given: Any) -> int:
     """Forget every stored credential; those of the environment are not this program's to forget."""
-    outcome = in_app(None, lambda app: app.call("openhuman.auth_clear_credential", {}))
+    outcome = in_app(settings_of(given), lambda app: app.call("openhuman.auth_clear_credential", {}))
     output_of(given).show(outcome.value, outcome.logs)
     return DONE
 
@@ -57,7 +57,9 @@ async def _state(app: App) -> dict[str, Any]:
     found = {
         "isAuthenticated": state["isAuthenticated"],
         "source": app.credential_source(),
-        "store": str(app.settings.core / "credentials.json"),
+        "profile": app.settings.profile,
+        "store": app.credential_key_place(),
+        "storeFile": str(app.settings.core / "credentials.json"),
         "baseUrl": app.settings.base_url(),
         "kind": state["credential"],
         "lastFour": credential.last_four() if credential else None,
@@ -95,19 +97,20 @@ def _token(*, stdin: bool, file: str | None, kind: str) -> str:
 def _command(callback: Any, *options: click.Parameter) -> click.Command:
     yes = click.Option(["--yes", "-y"], is_flag=True, help="Go on without being asked.")
     return click.Command(
-        callback.__name__, callback=callback, params=[*options, *output_options(), yes], help=callback.__doc__
+        callback.__name__,
+        callback=callback,
+        params=[*options, *setting_options(), *output_options(), yes],
+        help=callback.__doc__,
     )
 
 
-_BACKEND_URL = click.Option(["--backend-url"], metavar="URL", help="Ask this hosted API.")
 COMMANDS: Mapping[str, click.Command] = {
     "login": _command(
         login,
         KIND,
         click.Option(["--token-stdin"], is_flag=True, help="Read it from stdin."),
         click.Option(["--token-file"], metavar="PATH", help="Read it from a file."),
-        _BACKEND_URL,
     ),
-    "status": _command(status, _BACKEND_URL),
+    "status": _command(status),
     "logout": _command(logout),
 }

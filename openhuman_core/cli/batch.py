@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -34,7 +34,10 @@ ROWS_AHEAD = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bulk:
-    """A bulk run: the file, `method` for a CSV file, and how it is to go; `rate` is in rows a second."""
+    """A bulk run: the file, `method` for a CSV file, and how it is to go.
+
+    `rate` is in rows a second; `settings` are those that were given as options.
+    """
 
     file: str
     method: str | None
@@ -45,7 +48,7 @@ class Bulk:
     dry_run: bool
     expect_user: str | None
     expect_team: str | None
-    backend_url: str | None
+    settings: Mapping[str, str | None]
 
     @property
     def name(self) -> str:
@@ -69,7 +72,7 @@ def run_bulk(bulk: Bulk) -> int:
     """Make all calls and print a line for each; gives the exit code."""
     gc.enable()  # a long run makes garbage
     with seekable(bulk.file) as source:
-        return in_app(bulk.backend_url, lambda app: _run(app, bulk, source))
+        return in_app(bulk.settings, lambda app: _run(app, bulk, source))
 
 
 async def _run(app: App, bulk: Bulk, source: TextIO) -> int:

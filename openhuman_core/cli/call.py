@@ -7,13 +7,12 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import anyio
 import click
 
-from openhuman_core import settings as configuration
 from openhuman_core.app import App
 from openhuman_core.cli.failures import DONE, INTERRUPTED, REFUSED, STILL_PENDING, ConfirmationRequired
 from openhuman_core.cli.output import Output, value_of
@@ -23,6 +22,7 @@ from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.runtime import logging
 from openhuman_core.runtime.builtins import BUILTINS
+from openhuman_core.settings import Settings, UsageError, load
 
 ME = "openhuman.auth_get_me"
 WAIT = "openhuman.billing_wait_for_payment"
@@ -39,14 +39,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """How a call is to be made, beside its params."""
+    """How a call is to be made, beside its params; `settings` are those that were given as options."""
 
     output: Output
     yes: bool = False
     dry_run: bool = False
     expect_user: str | None = None
     expect_team: str | None = None
-    backend_url: str | None = None
+    settings: Mapping[str, str | None] = field(default_factory=dict)
     all: bool = False
     open: bool = False
     wait: bool = False
@@ -57,21 +57,31 @@ def pages(method: Method) -> bool:
     return {"limit", "offset"} <= method.params.model_fields.keys()
 
 
-def in_app(backend_url: str | None, work: Callable[[App], Awaitable[T]]) -> T:
-    """Do `work` with the program that the environment describes; raises what it raises, and `Configuration`."""
+def in_app(settings: Mapping[str, str | None], work: Callable[[App], Awaitable[T]]) -> T:
+    """Do `work` with the program that `settings` and the environment describe.
+
+    Raises what it raises, `Configuration`, and `click.UsageError` for a setting's value.
+    """
     logging.configure("error", sys.stderr)
 
     async def main() -> T:
-        flags = {"backend_url": backend_url} if backend_url else {}
-        async with App(configuration.load(flags, os.environ)) as app:
+        given = {name: value for name, value in settings.items() if value}
+        async with App(_load(given)) as app:
             return await work(app)
 
     return anyio.run(main)
 
 
+def _load(given: Mapping[str, str]) -> Settings:
+    try:
+        return load(given, os.environ)
+    except UsageError as problem:
+        raise click.UsageError(str(problem)) from problem
+
+
 def perform(name: str, params: Any, manner: Manner) -> int:
     """Call the method of that name on the wire and print what comes of it; gives the exit code, raises `CoreError`."""
-    return in_app(manner.backend_url, lambda app: _perform(app, name, params, manner))
+    return in_app(manner.settings, lambda app: _perform(app, name, params, manner))
 
 
 async def _perform(app: App, name: str, params: Any, manner: Manner) -> int:

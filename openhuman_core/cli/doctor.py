@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from openhuman_core import __version__
@@ -18,9 +18,9 @@ from openhuman_core.errors import Configuration, CoreError
 TOLERATED_SKEW_SECONDS = 30.0
 
 
-def examine(output: Output) -> int:
+def examine(output: Output, settings: Mapping[str, str | None]) -> int:
     """Print what was found; gives the exit code of the first thing that is wrong."""
-    checks, code = in_app(None, _examine)
+    checks, code = in_app(settings, _examine)
     output.show({"checks": checks})
     return code
 

@@ -17,7 +17,17 @@ from openhuman_core import __version__
 from openhuman_core.cli.failures import BUG, DONE, EXIT_CODES, INTERRUPTED, PROGRAM, USAGE, in_one_line
 from openhuman_core.cli.text import kebab
 from openhuman_core.cli.topics import TOPICS
-from openhuman_core.cli.tree import GROUPS, MethodGroup, manner_options, output_of, output_options
+from openhuman_core.cli.tree import (
+    GROUPS,
+    SETTINGS,
+    MethodGroup,
+    manner_of,
+    manner_options,
+    output_of,
+    output_options,
+    setting_options,
+    settings_of,
+)
 from openhuman_core.errors import Configuration, CoreError, InvalidParams
 
 # What stands behind a \b is left as it is.
@@ -134,10 +144,9 @@ def call(method: str, params: str | None, **given: Any) -> int:
 
     Example: openhuman-core call openhuman.billing_get_transactions --params '{"limit": 5}'
     """
-    from openhuman_core.cli.call import Manner, perform  # noqa: PLC0415 - help has no use for it
-    from openhuman_core.cli.output import Output  # noqa: PLC0415 - see above
+    from openhuman_core.cli.call import perform  # noqa: PLC0415 - help has no use for it
 
-    return perform(method, _params(method, params), Manner(output=Output(envelope=True), **given))
+    return perform(method, _params(method, params), manner_of({**given, "envelope": True}))
 
 
 @cli.command(params=[YES])
@@ -222,12 +231,12 @@ def completion(shell: str) -> None:
         click.echo(kind(cli, {}, PROGRAM, "_OPENHUMAN_CORE_COMPLETE").source())
 
 
-@cli.command(params=[*output_options(), YES])
+@cli.command(params=[*setting_options(), *output_options(), YES])
 def doctor(**given: Any) -> int:
     """Look at what calls depend on, and say what to do where something is wrong."""
     from openhuman_core.cli.doctor import examine  # noqa: PLC0415 - help has no use for it
 
-    return examine(output_of(given))
+    return examine(output_of(given), settings_of(given))
 
 
 @cli.command(help=BATCH_HELP, params=manner_options())
@@ -243,7 +252,8 @@ def batch(**given: Any) -> int:
     """Make a call of each row of a file."""
     from openhuman_core.cli.batch import Bulk, run_bulk  # noqa: PLC0415 - help has no use for it
 
-    return run_bulk(Bulk(**given))
+    asked = {name: value for name, value in given.items() if name not in SETTINGS}
+    return run_bulk(Bulk(settings=settings_of(given), **asked))
 
 
 def _params(method: str, text: str | None) -> Any:

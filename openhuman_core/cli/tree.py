@@ -24,6 +24,8 @@ GROUPS: Mapping[str, str] = {
     "core": "This program itself.",
     "rpc": "The description of every method.",
 }
+# The settings that are options of commands.
+SETTINGS = ("profile", "backend_url")
 # What some methods can do beside the call, as flags that only they have.
 OPENS = ("top_up", "purchase_plan", "create_coinbase_charge", "create_portal_session", "create_billing_portal")
 
@@ -99,12 +101,25 @@ def common_options(method: Any) -> list[click.Parameter]:
 def manner_options() -> list[click.Parameter]:
     """Make the options that say whether, as whom and where calls are made."""
     return [
-        _option("--backend-url", metavar="URL", help="Ask this hosted API."),
+        *setting_options(),
         _flag("--dry-run", "Show the request that would be made, and send nothing."),
         _option("--yes", "-y", is_flag=True, help="Go on without being asked."),
         _option("--expect-user", metavar="ID", help="Write only as this user."),
         _option("--expect-team", metavar="ID", help="Write only in this team."),
     ]
+
+
+def setting_options() -> list[click.Parameter]:
+    """Make the options that are settings."""
+    return [
+        _option("--profile", metavar="NAME", help="Use this profile's credential, base URL, journal and limits."),
+        _option("--backend-url", metavar="URL", help="Ask this hosted API."),
+    ]
+
+
+def settings_of(given: Mapping[str, Any]) -> dict[str, str | None]:
+    """Read the options that are settings."""
+    return {name: given.get(name) for name in SETTINGS}
 
 
 def output_options() -> list[click.Parameter]:
@@ -122,15 +137,17 @@ def output_of(given: Mapping[str, Any]) -> Any:
     """Read the options that say how a result is printed."""
     from openhuman_core.cli.output import Output  # noqa: PLC0415 - help has no use for it
 
-    return Output(**{name: given[name] for name in ("json", "jsonl", "query", "envelope", "verbose")})
+    names = ("json", "jsonl", "query", "envelope", "verbose")
+    return Output(**{name: given[name] for name in names if name in given})
 
 
 def manner_of(given: Mapping[str, Any]) -> Any:
     """Read the options that go with a call."""
     from openhuman_core.cli.call import Manner  # noqa: PLC0415 - help has no use for it
 
-    names = ("yes", "dry_run", "expect_user", "expect_team", "backend_url", "all", "open", "wait")
-    return Manner(output=output_of(given), **{name: given[name] for name in names if name in given})
+    names = ("yes", "dry_run", "expect_user", "expect_team", "all", "open", "wait")
+    asked = {name: given[name] for name in names if name in given}
+    return Manner(output=output_of(given), settings=settings_of(given), **asked)
 
 
 def _builtin_command(name: str, method: str) -> click.Command:

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from openhuman_core.backend.credentials import is_sendable
+from openhuman_core.backend.store import is_sendable
 from openhuman_core.errors import InvalidParams
 
 # Unicode's White_Space property; str.strip() alone would also take the separators U+001C to U+001F.

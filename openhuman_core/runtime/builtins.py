@@ -98,7 +98,7 @@ def health(program: Program) -> Health:
         "residentBytes": _resident_bytes(),
         "version": __version__,
         "python": sys.version.split()[0],
-        "profile": "default",
+        "profile": program.settings.profile,
         "baseUrl": base_url,
         "policy": Policy(program.settings).shown(),
     }

@@ -35,14 +35,15 @@ CHECKS = "openhuman_core.registry.params"
 class Invocation:
     """A call whose params passed every check; nothing has been sent. `progress` takes what it tells on its way.
 
-    `deadline` is where the caller gives up, on the clock of `time.perf_counter`. `afterwards` is what is left to do
-    once the caller has its answer.
+    `accepted` is when it came, and `deadline` where the caller gives up, on the clock of `time.perf_counter`.
+    `afterwards` is what is left to do once the caller has its answer.
     """
 
     method: Method
     params: Params
     sending: Sending
     progress: Callable[[Any], None]
+    accepted: float
     deadline: float | None
     key: str | None
     afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
@@ -143,6 +144,7 @@ class Invoker:
             own,
             Sending(),
             progress=_silence if token is None else partial(progress, token),
+            accepted=record.started,
             deadline=None if limit is None else record.started + limit / 1000,
             key=getattr(options, "idempotency_key", None),
         )
@@ -155,7 +157,7 @@ class Invoker:
         method = invocation.method
         try:
             backend = self.open()
-            credential = backend.credentials.require() if method.needs_credential else None
+            credential = backend.credentials.require(since=invocation.accepted) if method.needs_credential else None
             route, base_url = method.route, backend.base_url if method.route else ""
             sent = route.request(invocation.params.wire(covered=True)) if route else None
         except CoreError as failure:
@@ -176,7 +178,7 @@ class Invoker:
         method, key, timeout = invocation.method, invocation.key, invocation.seconds_left()
         try:
             backend = self.open()
-            credential = backend.credentials.require() if method.needs_credential else None
+            credential = backend.credentials.require(since=invocation.accepted) if method.needs_credential else None
             if method.route:
                 _ = backend.base_url  # step 8: told before anything that a method does of its own
             account = credential.account() if credential else ""

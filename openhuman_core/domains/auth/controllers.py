@@ -6,8 +6,9 @@ import json
 import re
 from typing import Any
 
-from openhuman_core.backend.credentials import KINDS, Credential, Credentials, Entry
+from openhuman_core.backend.credentials import Credential, Credentials
 from openhuman_core.backend.route import Effect
+from openhuman_core.backend.store import KINDS, Entry
 from openhuman_core.backend.times import rfc3339
 from openhuman_core.domains.auth import adapter, models
 from openhuman_core.errors import (
@@ -26,7 +27,7 @@ from openhuman_core.registry.params import NoParams
 
 auth = Namespace("auth")
 
-PROFILE_ID = "app-session:default"
+PROVIDER = "app-session"
 # The desktop's frontend signs the user out on these words, so a failed validation must not hold them.
 _SIGNS_OUT = re.compile(r"session[ _]expired", re.IGNORECASE)
 # Failures that say nothing about the token.
@@ -52,29 +53,31 @@ async def store_session(ctx: Context, params: models.StoreSessionParams) -> RpcO
     if user_id is not None and not models.is_usable_id(user_id):
         raise Unauthenticated(_failed("the profile's user id is not usable"))
     user = params.user if params.user is not None else adapter.user_of(profile)
-    entry = ctx.credentials.save("session", params.token, user_id, user)
-    return ctx.outcome(_summary(entry), f"session JWT verified via {adapter.ME} on {base_url}")
+    entry = await ctx.credentials.save("session", params.token, user_id, user)
+    return ctx.outcome(
+        _summary(entry, ctx.credentials.settings.profile), f"session JWT verified via {adapter.ME} on {base_url}"
+    )
 
 
 @auth.method(effect=Effect.WRITE, log="credential stored")
 async def set_credential(ctx: Context, params: models.SetCredentialParams) -> RpcOutcome[models.State]:
     """Store a session token or an API key without asking the hosted API."""
     kind = next(kind for kind in KINDS if kind == params.kind)
-    ctx.credentials.save(kind, params.token, params.user_id or params.user_id_too, params.user)
+    await ctx.credentials.save(kind, params.token, params.user_id or params.user_id_too, params.user)
     return ctx.outcome(_state(ctx.credentials))
 
 
 @auth.method(effect=Effect.WRITE, log="session cleared")
 async def clear_session(ctx: Context, params: NoParams) -> RpcOutcome[models.Removed]:
     """Forget the stored session."""
-    return ctx.outcome({"removed": bool(ctx.credentials.store.remove(("session",)))})
+    return ctx.outcome({"removed": bool(await ctx.credentials.forget(("session",)))})
 
 
 @auth.method(effect=Effect.WRITE, log="credentials cleared")
 async def clear_credential(ctx: Context, params: models.ClearCredentialParams) -> RpcOutcome[models.RemovedKinds]:
     """Forget stored credentials."""
     kinds = tuple(kind for kind in KINDS if params.kind in ("all", kind))
-    return ctx.outcome({"removed": [*ctx.credentials.store.remove(kinds)]})
+    return ctx.outcome({"removed": [*await ctx.credentials.forget(kinds)]})
 
 
 @auth.method(effect=Effect.READ, log="session state fetched")
@@ -114,11 +117,11 @@ def _harmless(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if not _SIGNS_OUT.search(json.dumps(value))}
 
 
-def _summary(entry: Entry) -> models.ProfileSummary:
+def _summary(entry: Entry, profile: str) -> models.ProfileSummary:
     return {
-        "id": PROFILE_ID,
-        "provider": "app-session",
-        "profileName": "default",
+        "id": f"{PROVIDER}:{profile}",
+        "provider": PROVIDER,
+        "profileName": profile,
         "kind": "token",
         "accountId": entry.user_id,
         "workspaceId": None,
@@ -141,7 +144,7 @@ def _state(credentials: Credentials) -> models.State:
         "isAuthenticated": credential is not None and not credential.expired(),
         "userId": (entry.user_id if entry else None) or (credential.subject() if credential else None),
         "user": entry.user if entry else None,
-        "profileId": PROFILE_ID if entry and entry.kind == "session" else None,
+        "profileId": f"{PROVIDER}:{credentials.settings.profile}" if entry and entry.kind == "session" else None,
         "credential": credential.kind if credential else None,
         "expiresAt": None if expiry is None else rfc3339(expiry),
     }

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from openhuman_core.backend.credentials import KINDS
+from openhuman_core.backend.store import KINDS
 from openhuman_core.registry.params import (
     WHOLE_OWN_CHECK,
     HeaderSecret,

@@ -1,0 +1,188 @@
+"""The stored credentials of one profile: a sealed file that many processes may use at the same time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import SecretStr
+
+from openhuman_core.backend.files import make_private_directory, read_private, write_private
+from openhuman_core.backend.keychain import may_be_asked
+from openhuman_core.errors import Configuration
+from openhuman_core.settings import CredentialStoreKind
+
+if TYPE_CHECKING:  # brings cryptography, and a credential of the environment needs none
+    from openhuman_core.backend.vault import KeyPlace, Vault
+
+Kind = Literal["session", "api-key"]
+KINDS: tuple[Kind, ...] = ("session", "api-key")
+
+# The version before this one was never released; it held the secrets in clear.
+STORE_VERSION = 2
+LOCK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored credential, the base URL it belongs to, and what is known of its user."""
+
+    kind: Kind
+    secret: SecretStr
+    base_url: str
+    updated_at: str
+    user_id: str | None = None
+    user: dict[str, Any] | None = None
+
+
+Entries = dict[Kind, Entry]
+
+
+class CredentialStore:
+    """`credentials.json` in a directory: sealed, replaced whole, and read again whenever it has changed.
+
+    The file says where the key that opens it is kept: in `vault.key` beside it, or in the system's keychain. `place`
+    says where that of a new one goes; `auto` takes the keychain where one works, and `file` never touches it.
+
+    Every method raises `Configuration` when the file cannot be read, written or understood; it is left as it is then.
+    """
+
+    def __init__(self, directory: Path, place: CredentialStoreKind) -> None:
+        self.path = directory / "credentials.json"
+        self._place = place
+        self._seen: tuple[tuple[int, int, int] | None, Entries] = (None, {})  # replaced whole: threads share it
+        self._vault: Vault | None = None
+
+    def get(self, kind: Kind) -> Entry | None:
+        """Give what is stored of a kind."""
+        return self._read().get(kind)
+
+    def put(self, entry: Entry) -> None:
+        """Keep an entry in place of the one of its kind."""
+        self._change(lambda entries: {**entries, entry.kind: entry})
+
+    def remove(self, kinds: tuple[Kind, ...], *, secret: SecretStr | None = None) -> list[Kind]:
+        """Forget the entries of these kinds, with `secret` only those that hold it; says which there were."""
+        removed: list[Kind] = []
+
+        def without(entries: Entries) -> Entries:
+            removed[:] = [kind for kind, entry in entries.items() if kind in kinds and secret in (None, entry.secret)]
+            return {kind: entry for kind, entry in entries.items() if kind not in removed}
+
+        if self._read():
+            self._change(without)
+        return removed
+
+    def key_place(self) -> KeyPlace | None:
+        """Say where the key of the stored credentials is kept; None where nothing is stored."""
+        return self._vault.key_in if self._read() and self._vault else None
+
+    def _read(self) -> Entries:
+        try:
+            found = self.path.stat()
+            version = (found.st_ino, found.st_mtime_ns, found.st_size)
+            seen, entries = self._seen
+            if version != seen:
+                entries = self._opened(json.loads(read_private(self.path)))
+                self._seen = (version, entries)
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
+            raise Configuration(
+                f"the credential store {self.path} cannot be read", hint="Move the file away and sign in again."
+            ) from problem
+        return entries
+
+    def _opened(self, content: dict[str, Any]) -> Entries:
+        version = content["version"]
+        if isinstance(version, int) and version > STORE_VERSION:
+            raise Configuration(
+                f"the credential store {self.path} was written by a newer version of this program",
+                hint="Use that version, or another profile.",
+            )
+        if version != STORE_VERSION or content["keyIn"] not in ("file", "keychain"):
+            raise ValueError("a store of another kind")
+        if content["keyIn"] == "keychain" and not self._asks_keychain():
+            raise Configuration(
+                f"the key of the credential store {self.path} is in the system keychain, which is not to be asked here",
+                hint="Set OPENHUMAN_API_KEY or OPENHUMAN_TOKEN, or sign in under another profile.",
+            )
+        sealed = content["sealed"].encode()
+        items = json.loads(self._vault_in(content["keyIn"]).unseal(sealed))
+        return {entry.kind: entry for entry in map(_from_json, items)}
+
+    def _change(self, change: Callable[[Entries], Entries]) -> None:
+        """Write what `change` makes of the entries, if that is anything else, while no other process does."""
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - costly to import, and most processes only read
+
+        try:
+            make_private_directory(self.path.parent)
+            with FileLock(self.path.with_suffix(".lock"), timeout=LOCK_SECONDS, mode=0o600):
+                before = self._read()
+                after = change(before)
+                if after != before:
+                    self._write(after)
+        except Timeout as problem:
+            raise Configuration(f"the credential store {self.path} is being written by another process") from problem
+        except OSError as problem:
+            raise Configuration(
+                f"the credential store {self.path} cannot be written",
+                hint="Make the directory writable, or set OPENHUMAN_WORKSPACE to one that is.",
+            ) from problem
+
+    def _write(self, entries: Entries) -> None:
+        data = json.dumps([_to_json(entry) for entry in entries.values()]).encode()
+        place: KeyPlace = "keychain" if self._asks_keychain() else "file"
+        try:
+            sealed = self._vault_in(place).seal(data)
+        except Configuration:
+            if self._place != "auto" or place == "file":
+                raise
+            place = "file"  # no keychain that works
+            sealed = self._vault_in(place).seal(data)
+        content = {"version": STORE_VERSION, "keyIn": place, "sealed": sealed.decode()}
+        write_private(self.path, json.dumps(content).encode(), replace=True)
+
+    def _asks_keychain(self) -> bool:
+        return self._place == "keychain" or (self._place == "auto" and may_be_asked())
+
+    def _vault_in(self, place: KeyPlace) -> Vault:
+        """Give the vault whose key is kept in `place`; it is kept, and with it the key."""
+        from openhuman_core.backend.vault import Vault  # noqa: PLC0415 - see above
+
+        if self._vault is None or self._vault.key_in != place:
+            self._vault = Vault(self.path.parent, place)
+        return self._vault
+
+
+def is_sendable(secret: str) -> bool:
+    """Tell whether a header can carry a secret: visible ASCII, no spaces."""
+    return all("!" <= character <= "~" for character in secret)
+
+
+def _from_json(item: dict[str, Any]) -> Entry:
+    secret = item["secret"]
+    if item["kind"] not in KINDS or not secret or not is_sendable(secret):
+        raise ValueError("no credential, or one that no header can carry")
+    return Entry(
+        kind=item["kind"],
+        secret=SecretStr(secret),
+        base_url=item["baseUrl"],
+        updated_at=item["updatedAt"],
+        user_id=item["userId"],
+        user=item["user"],
+    )
+
+
+def _to_json(entry: Entry) -> dict[str, Any]:
+    return {
+        "kind": entry.kind,
+        "secret": entry.secret.get_secret_value(),
+        "baseUrl": entry.base_url,
+        "updatedAt": entry.updated_at,
+        "userId": entry.user_id,
+        "user": entry.user,
+    }

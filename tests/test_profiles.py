@@ -1,0 +1,109 @@
+"""Profiles: each has its own credential, base URL, journal and limits, and a call never mixes two."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import StartDaemon
+from tests.support.daemon import Daemon, run
+from tests.support.recorder import Recorder, ok
+
+FILE = {"OPENHUMAN_CREDENTIAL_STORE": "file"}
+
+
+def directory(home: Path, profile: str) -> Path:
+    """Give where a profile is kept."""
+    return home / "core" if profile == "default" else home / "core" / "profiles" / profile
+
+
+def configure(home: Path, owner: str, **settings: str) -> None:
+    """Write a profile's config file."""
+    directory(home, owner).mkdir(parents=True, exist_ok=True)
+    lines = [f"{name} = {json.dumps(value)}\n" for name, value in settings.items()]
+    (directory(home, owner) / "config.toml").write_text("".join(lines), encoding="utf-8")
+
+
+def store(daemon: Daemon, token: str, **params: Any) -> None:
+    """Store a session without asking the hosted API."""
+    daemon.result("openhuman.auth_set_credential", {"token": token, **params})
+
+
+def test_two_profiles_share_nothing(start: StartDaemon, home: Path, backend: Recorder) -> None:
+    """Two accounts, two hosted APIs, one key used in both, one home."""
+    with Recorder() as other:
+        other.default = ok({"url": "https://pay.example/2", "gatewayTransactionId": "g2"})
+        backend.default = ok({"url": "https://pay.example/1", "gatewayTransactionId": "g1"})
+        configure(home, "default", api_url=backend.url)
+        configure(home, "work", api_url=other.url, max_spend_usd="30")
+        first, second = start(**FILE), start("--profile", "work", **FILE)
+        store(first, "first-token")
+        store(second, "second-token")
+        top_up = {"amountUsd": 25, "idempotencyKey": "k"}
+        made = [core.result("openhuman.billing_top_up", top_up)["result"] for core in (first, second)]
+        assert [link["gatewayTransactionId"] for link in made] == ["g1", "g2"]
+        assert [seen.headers["authorization"] for seen in backend.seen] == ["Bearer first-token"]
+        assert [seen.headers["authorization"] for seen in other.seen] == ["Bearer second-token"]
+        links = [core.result("openhuman.billing_list_payment_links")["result"] for core in (first, second)]
+        assert [[link["url"] for link in found] for found in links] == [
+            ["https://pay.example/1"],
+            ["https://pay.example/2"],
+        ]
+        assert second.error("openhuman.billing_top_up", {"amountUsd": 25})["data"]["kind"] == "policy_denied"
+        first.result("openhuman.billing_top_up", {"amountUsd": 25})
+        health = [core.result("core.health") for core in (first, second)]
+        assert [(state["profile"], state["baseUrl"]) for state in health] == [
+            ("default", backend.url),
+            ("work", other.url),
+        ]
+        states = [core.result("openhuman.auth_get_state")["result"]["profileId"] for core in (first, second)]
+        assert states == ["app-session:default", "app-session:work"]
+        second.result("openhuman.auth_clear_credential")
+        assert first.result("openhuman.auth_get_session_token")["result"] == {"token": "first-token"}
+
+
+def test_the_other_profiles_settings_are_no_defaults(start: StartDaemon, home: Path, backend: Recorder) -> None:
+    """A profile without a base URL asks the hosted API, not the default profile's."""
+    configure(home, "default", api_url=backend.url, read_only="true")
+    health = start("--profile", "work").result("core.health")
+    assert health["baseUrl"] == "https://api.tinyhumans.ai"
+    assert health["policy"] == {}
+
+
+def test_a_command_takes_the_profile_as_an_option_and_from_the_environment(home: Path, backend: Recorder) -> None:
+    """The option wins."""
+    for profile in ("work", "home"):
+        configure(home, profile, api_url=backend.url)
+        done = run(home, "auth", "login", "--kind", "api-key", "--token-stdin", "--profile", profile,
+                   stdin=f"key-of-{profile}".encode(), **FILE)  # fmt: skip
+        assert done.returncode == 0
+    backend.seen.clear()
+    work = {"OPENHUMAN_PROFILE": "work"}
+    for words, variables in ((["--profile", "home"], {}), ([], work), (["--profile", "home"], work)):
+        assert run(home, "team", "list-teams", *words, stdin=b"", **FILE, **variables).returncode == 0
+    shown = [seen.headers["x-api-key"] for seen in backend.seen]
+    assert shown == ["key-of-home", "key-of-work", "key-of-home"]
+    assert run(home, "team", "list-teams", stdin=b"", **FILE).returncode == 4
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "a\\b", ".", "..", "-x", "Work", "ü", "a b", "x" * 65, "a\n"])
+def test_a_name_that_is_no_plain_word_is_refused(home: Path, name: str) -> None:
+    """It would be a directory somewhere else, or the same one on some systems; nothing is made."""
+    done = run(home, "team", "list-teams", f"--profile={name}", stdin=b"", **FILE)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"lower-case letters" in done.stderr
+    assert run(home, "team", "list-teams", stdin=b"", OPENHUMAN_PROFILE=name, **FILE).returncode == 2
+    assert [*home.iterdir()] == []
+
+
+def test_a_profile_is_not_chosen_by_a_file(home: Path) -> None:
+    """Not by the config file, which belongs to one, and not by a `.env` that was merely found."""
+    configure(home, "default", profile="work")
+    done = run(home, "core", "health")
+    assert (done.returncode, b"unknown setting profile" in done.stderr) == (2, True)
+    configure(home, "default")
+    (home / ".env").write_text("OPENHUMAN_PROFILE=work\nOPENHUMAN_CREDENTIAL_STORE=keychain\n", encoding="utf-8")
+    assert json.loads(run(home, "core", "health").stdout)["profile"] == "default"

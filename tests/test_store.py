@@ -1,0 +1,323 @@
+"""The store of credentials: sealed, private, shared by many processes, and never overwritten unread."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.conftest import StartDaemon
+from tests.support.daemon import Daemon, request, run
+from tests.support.keychain import keychain
+from tests.support.recorder import Recorder, answer, ok
+
+FILE = {"OPENHUMAN_CREDENTIAL_STORE": "file"}
+TOKEN = "stored-token-of-some-length"
+LOGIN = ("auth", "login", "--kind", "api-key", "--token-stdin")
+
+
+@pytest.fixture
+def signed_in(start: StartDaemon, backend: Recorder) -> Daemon:
+    """Give a daemon with a stored session, and forget that it was asked."""
+    daemon = start(BACKEND_URL=backend.url, **FILE)
+    auth(daemon, "set_credential", token=TOKEN, userId="u1")
+    return daemon
+
+
+def auth(daemon: Daemon, function: str, **params: Any) -> Any:
+    """Make a call that must succeed and give its payload."""
+    return daemon.result(f"openhuman.auth_{function}", params)["result"]
+
+
+def login(home: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """Store an API key by the command line."""
+    return run(home, *LOGIN, "--json", stdin=TOKEN.encode(), **variables)
+
+
+def status(home: Path, **variables: str) -> Any:
+    """Give what the command line tells of who is signed in."""
+    return json.loads(run(home, "auth", "status", stdin=b"", **variables).stdout)
+
+
+def files(home: Path) -> dict[Path, int]:
+    """Give the files of the program, and their inodes."""
+    return {path: path.stat().st_ino for path in (home / "core").rglob("*") if path.is_file()}
+
+
+def store_of(home: Path) -> Path:
+    """Give the file that keeps the credentials."""
+    return home / "core" / "credentials.json"
+
+
+def test_the_store_is_private_sealed_and_replaced_whole(signed_in: Daemon) -> None:
+    """Nobody else may read it, it shows nothing to who has it alone, and no write leaves anything beside it."""
+    home = signed_in.home
+    before = files(home)
+    auth(signed_in, "set_credential", token="another-token", kind="api-key", user={"email": "ada@example.com"})
+    after = files(home)
+    assert sorted(path.name for path in after) == ["credentials.json", "credentials.lock", "vault.key"]
+    assert before.keys() == after.keys()
+    assert before[store_of(home)] != after[store_of(home)]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in after} == {0o600}
+    directories = [home / "core", *(path for path in (home / "core").rglob("*") if path.is_dir())]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directories} == {0o700}
+    content = b"".join(path.read_bytes() for path in after)
+    assert [secret for secret in (TOKEN, "another-token", "ada@") if secret.encode() in content] == []
+
+
+def test_one_daemon_sees_what_another_stored(start: StartDaemon, backend: Recorder) -> None:
+    """Two daemons of one home share its credentials at once."""
+    first, second = (start(BACKEND_URL=backend.url, **FILE) for _ in range(2))
+    assert auth(second, "get_session_token") == {"token": None}
+    auth(first, "set_credential", token=TOKEN)
+    assert auth(second, "get_session_token") == {"token": TOKEN}
+    auth(second, "clear_session")
+    assert auth(first, "get_session_token") == {"token": None}
+
+
+def test_what_many_processes_store_at_once_is_kept(start: StartDaemon, backend: Recorder) -> None:
+    """Each changes its own kind again and again; neither undoes what the other does."""
+    daemons = [start(BACKEND_URL=backend.url, **FILE) for _ in range(4)]
+    kinds = ("session", "api-key")
+    for round_ in range(25):
+        for number, daemon in enumerate(daemons):
+            params = {"token": f"{kinds[number % 2]}-{round_}", "kind": kinds[number % 2]}
+            daemon.send(request(f"{round_}-{number}", "openhuman.auth_set_credential", params))
+        answers = [daemon.answer() for daemon in daemons]
+        assert [answer for answer in answers if "error" in answer] == []
+        assert auth(daemons[0], "get_session_token") == {"token": f"session-{round_}"}
+        assert auth(daemons[1], "get_state")["credential"] == "api-key"
+
+
+def test_a_process_that_was_killed_holds_nothing_up(signed_in: Daemon, start: StartDaemon, backend: Recorder) -> None:
+    """Its lock died with it."""
+    home = signed_in.home
+    script = "import filelock, sys; filelock.FileLock(sys.argv[1]).acquire(); print('held', flush=True); input()"
+    words = [sys.executable, "-c", script, str(home / "core" / "credentials.lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        holder.kill()
+    other = start(BACKEND_URL=backend.url, **FILE)
+    auth(other, "set_credential", token="new-token")
+    assert auth(signed_in, "get_session_token") == {"token": "new-token"}
+
+
+def _entry(**changes: Any) -> Callable[[Path], bytes]:
+    """Seal a store again with changes to its entry."""
+
+    def damaged(home: Path) -> bytes:
+        content = json.loads(store_of(home).read_bytes())
+        fernet = Fernet((home / "core" / "vault.key").read_bytes())
+        entries = json.loads(fernet.decrypt(content["sealed"]))
+        return json.dumps(
+            {**content, "sealed": fernet.encrypt(json.dumps([{**entries[0], **changes}]).encode()).decode()}
+        ).encode()
+
+    return damaged
+
+
+def _with(**changes: Any) -> Callable[[Path], bytes]:
+    """Change the store's own members."""
+    return lambda home: json.dumps({**json.loads(store_of(home).read_bytes()), **changes}).encode()
+
+
+DAMAGES: dict[str, Callable[[Path], bytes]] = {
+    "empty": lambda _: b"",
+    "cut": lambda home: store_of(home).read_bytes()[:-5],
+    "array": lambda _: b"[]",
+    "null": lambda _: b"null",
+    "not-utf-8": lambda home: store_of(home).read_bytes().replace(b"sealed", b"\xff"),
+    "too-deep": lambda _: b"[" * 100_000,
+    "long-number": lambda _: b"9" * 5000,
+    "newer": _with(version=3, sealed={"another": "form"}),
+    "older": _with(version=1),
+    "no-version": _with(version=None),
+    "sealed-with-another-key": _with(sealed=Fernet(Fernet.generate_key()).encrypt(b"[]").decode()),
+    "sealed-is-no-text": _with(sealed=5),
+    "key-elsewhere": _with(keyIn="pocket"),
+    "token-is-a-number": _entry(secret=5),
+    "token-is-null": _entry(secret=None),
+    "token-is-empty": _entry(secret=""),
+    "token-with-a-line-end": _entry(secret="a\r\nx-evil: mark"),
+    "token-not-ascii": _entry(secret="tök-mark"),
+    "kind-unknown": _entry(kind="passport"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_store_is_told_and_left_alone(signed_in: Daemon, backend: Recorder, damage: Any) -> None:
+    """A store that cannot be understood may be a newer version's: it is not for us to overwrite."""
+    store = store_of(signed_in.home)
+    damaged = damage(signed_in.home)
+    store.write_bytes(damaged)
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("billing_get_balance", {}),
+        ("auth_get_state", {}),
+        ("auth_get_session_token", {}),
+        ("auth_set_credential", {"token": "new-token"}),
+        ("auth_clear_session", {}),
+        ("auth_clear_credential", {}),
+        ("auth_store_session", {"token": "new-token"}),
+    ]
+    answers = [signed_in.ask(f"openhuman.{method}", params) for method, params in calls]
+    told_kinds = [
+        (method, reply.get("error", {}).get("code"), reply.get("error", {}).get("data", {}).get("kind"))
+        for (method, _), reply in zip(calls, answers, strict=True)
+    ]
+    assert told_kinds == [(method, -32016, "configuration") for method, _ in calls]
+    assert store.read_bytes() == damaged
+    assert {seen.target for seen in backend.seen} <= {"/auth/me"}
+    assert "mark" not in json.dumps(answers)
+
+
+@pytest.mark.parametrize("name", ["credentials.json", "vault.key"])
+def test_what_others_can_read_is_refused(signed_in: Daemon, start: StartDaemon, backend: Recorder, name: str) -> None:
+    """It says which file and what to do, and nothing is sent."""
+    path = signed_in.home / "core" / name
+    path.chmod(0o640)
+    error = start(BACKEND_URL=backend.url, **FILE).error("openhuman.billing_get_balance")
+    assert (error["data"]["kind"], str(path) in error["message"], "chmod 600" in error["data"]["hint"]) == (
+        "configuration", True, True,
+    )  # fmt: skip
+    assert backend.seen == []
+    path.chmod(0o600)
+    start(BACKEND_URL=backend.url, **FILE).result("openhuman.billing_get_balance")
+
+
+def test_a_session_that_ends_under_many_calls_is_cleared_once(
+    start: StartDaemon, backend: Recorder, home: Path
+) -> None:
+    """Each call of the batch says so, also those that had not begun; a call after it has no session."""
+    daemon = start("--max-in-flight", "4", BACKEND_URL=backend.url, **FILE)
+    auth(daemon, "set_credential", token=TOKEN)
+    auth(daemon, "set_credential", token="the-key", kind="api-key")
+    auth(daemon, "clear_credential", kind="api-key")
+    before = store_of(home).stat().st_ino
+    backend.default = answer(401, {"success": False, "error": "jwt expired"})
+    daemon.send([request(number, "openhuman.team_list_teams") for number in range(60)])
+    answers = daemon.answer()
+    assert {reply["error"]["data"]["kind"] for reply in answers} == {"session_expired"}
+    assert len(answers) == 60
+    assert len(backend.seen) < 60
+    assert store_of(home).stat().st_ino != before
+    cleared = store_of(home).stat().st_ino
+    assert daemon.error("openhuman.team_list_teams")["data"]["kind"] == "unauthenticated"
+    assert store_of(home).stat().st_ino == cleared
+
+
+def test_a_refused_session_does_not_take_a_newer_one_with_it(start: StartDaemon, backend: Recorder, home: Path) -> None:
+    """While the old one was refused, another process signed in."""
+    daemon = start(BACKEND_URL=backend.url, **FILE)
+    auth(daemon, "set_credential", token=TOKEN)
+    backend.default = answer(401, {"success": False, "error": "jwt expired"})
+    for token in ("env-token", TOKEN):
+        with Daemon(home, env={"BACKEND_URL": backend.url, "OPENHUMAN_TOKEN": token, **FILE}) as other:
+            assert other.error("openhuman.team_list_teams")["data"]["kind"] == "session_expired"
+    assert auth(daemon, "get_session_token") == {"token": TOKEN}
+
+
+def test_a_row_after_the_end_of_the_session_says_what_the_first_one_said(home: Path, backend: Recorder) -> None:
+    """A bulk run is one piece of work."""
+    variables = {"BACKEND_URL": backend.url, **FILE}
+    with Daemon(home, env=variables) as daemon:
+        auth(daemon, "set_credential", token=TOKEN)
+    backend.default = answer(401, {"success": False, "error": "jwt expired"})
+    rows = b'{"method":"openhuman.team_list_teams"}\n' * 20
+    done = run(home, "batch", "-", "--concurrency", "2", stdin=rows, **variables)
+    kinds = [json.loads(line)["error"]["kind"] for line in done.stdout.splitlines()]
+    assert (done.returncode, kinds) == (9, ["session_expired"] * 20)
+
+
+def test_the_key_is_kept_in_the_keychain_where_one_works(home: Path, tmp_path: Path, backend: Recorder) -> None:
+    """An entry for each home and profile, named after its directory; a home without its keychain opens nothing."""
+    desktop = keychain(tmp_path / "keychain", BACKEND_URL=backend.url)
+    backend.default = ok({"id": "u1"})
+    for variables in ({}, {"OPENHUMAN_PROFILE": "work"}):
+        assert login(home, **desktop, **variables).returncode == 0
+        assert status(home, **desktop, **variables)["store"] == "keychain"
+    entries = json.loads((tmp_path / "keychain").read_bytes())
+    core = home / "core"
+    assert [*entries] == [f"openhuman-core {core}", f"openhuman-core {core / 'profiles' / 'work'}"]
+    assert len({*entries.values()}) == 2
+    assert not (core / "vault.key").exists()
+    (tmp_path / "keychain").unlink()
+    done = run(home, "billing", "get-balance", stdin=b"", **desktop)
+    assert (done.returncode, done.stdout, b"the system keychain" in done.stderr) == (2, b"", True)
+
+
+@pytest.mark.parametrize("mood", ["hangs", "refuses"])
+def test_without_a_keychain_that_answers_the_key_is_in_a_file(
+    home: Path, tmp_path: Path, backend: Recorder, mood: str
+) -> None:
+    """Where the keychain was asked for by name, it is told instead, in bounded time."""
+    desktop = keychain(tmp_path / "keychain", mood, BACKEND_URL=backend.url)
+    done = login(home, **desktop, OPENHUMAN_CREDENTIAL_STORE="keychain")
+    assert (done.returncode, json.loads(done.stderr)["error"]["kind"]) == (2, "configuration")
+    assert not store_of(home).exists()
+    assert login(home, **desktop).returncode == 0
+    assert status(home, **desktop)["store"] == "file"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OPENHUMAN_CREDENTIAL_STORE": "file"},
+        {"DISPLAY": "", "WAYLAND_DISPLAY": ""},
+        {"DBUS_SESSION_BUS_ADDRESS": ""},
+        {"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"},
+        {"CI": "true"},
+    ],
+    ids=["file", "no-screen", "no-bus", "ssh", "ci"],
+)
+def test_a_keychain_that_nobody_could_unlock_is_not_asked(
+    home: Path, tmp_path: Path, backend: Recorder, variables: dict[str, str]
+) -> None:
+    """Not to sign in, and not to read what was sealed on the desktop, which is told and left as it is."""
+    desktop = keychain(tmp_path / "keychain", BACKEND_URL=backend.url)
+    here = {**desktop, **variables}
+    elsewhere = tmp_path / "elsewhere"
+    assert login(elsewhere, **desktop).returncode == 0
+    sealed = store_of(elsewhere).read_bytes()
+    (tmp_path / "keychain.asked").unlink()
+    assert login(home, **here).returncode == 0
+    assert status(home, **here)["store"] == "file"
+    done = login(elsewhere, **here)
+    assert (done.returncode, json.loads(done.stderr)["error"]["kind"]) == (2, "configuration")
+    assert store_of(elsewhere).read_bytes() == sealed
+    assert not (tmp_path / "keychain.asked").exists()
+
+
+def test_a_credential_of_the_environment_opens_no_store(home: Path, tmp_path: Path, backend: Recorder) -> None:
+    """Neither the keychain nor a damaged file stands in its way, and nothing is written."""
+    variables = {**keychain(tmp_path / "keychain", "hangs", BACKEND_URL=backend.url), "OPENHUMAN_API_KEY": "env-key"}
+    (home / "core").mkdir(parents=True)
+    store_of(home).write_bytes(b"damaged")
+    done = run(home, "billing", "get-balance", stdin=b"", **variables)
+    assert (done.returncode, backend.seen[-1].headers["x-api-key"]) == (0, "env-key")
+    assert not (tmp_path / "keychain.asked").exists()
+    assert [*files(home)] == [store_of(home)]
+
+
+def test_what_lies_somewhere_else_is_refused(home: Path, tmp_path: Path, backend: Recorder) -> None:
+    """A home, or a part of one, that is a link: the error says where it leads, and nothing is read there."""
+    variables = {"BACKEND_URL": backend.url, **FILE}
+    assert login(home, **variables).returncode == 0
+    linked = tmp_path / "linked"
+    linked.symlink_to(home)
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "core").symlink_to(home / "core")
+    before, asked = files(home), len(backend.seen)
+    for place in (linked, inside):
+        done = run(tmp_path, "billing", "get-balance", stdin=b"", **variables, OPENHUMAN_WORKSPACE=str(place))
+        assert (done.returncode, done.stdout, str(home).encode() in done.stderr) == (2, b"", True)
+    assert files(home) == before
+    assert len(backend.seen) == asked
