@@ -92,6 +92,9 @@ class Settings:
     credential_store: CredentialStoreKind = _setting(  # noqa: RUF009 - as those above
         "auto", values.one_of("auto", "keychain", "file"), "Where the key that opens the stored credentials is kept."
     )
+    audit: Path | None = _setting(  # noqa: RUF009 - as those above
+        default=None, parse=Path, help_text="File that gets a JSON line for each write, before the write is answered."
+    )
     home: Path = Path()
     api_key: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)

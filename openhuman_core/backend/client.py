@@ -149,6 +149,7 @@ class Backend:
             answer = await self._exchange(http_request, request)
         except httpx.HTTPError as problem:
             raise _transport_failure(problem, request) from problem
+        sending.request_id = answer.headers.get("x-request-id")
         payload = payload_of(answer)
         sending.stage = "completed"
         return payload

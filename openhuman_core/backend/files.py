@@ -43,14 +43,14 @@ def write_private(path: Path, data: bytes, *, replace: bool) -> None:
             Path(name).replace(path)
         else:
             os.link(name, path)
-        _sync(path.parent)
+        sync_directory(path.parent)
     except FileExistsError:
         pass  # where several processes make a file at once, one wins and all use its
     finally:
         Path(name).unlink(missing_ok=True)
 
 
-def _sync(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make a new name durable; Windows does so by itself."""
     if os.name == "posix":
         descriptor = os.open(directory, os.O_RDONLY)

@@ -87,11 +87,12 @@ class Sending:
 
     `stage` is `unknown` from the first byte that leaves until an answer tells that the call was refused (`not_sent`:
     it surely did nothing) or done (`completed`). `doubtful` says that another call under the same idempotency key may
-    have acted, whatever becomes of this one.
+    have acted, whatever becomes of this one. `request_id` is the hosted API's name of what it was last sent.
     """
 
     stage: Stage = "not_sent"
     doubtful: bool = False
+    request_id: str | None = None
 
     @property
     def effect(self) -> Stage:

@@ -25,7 +25,7 @@ GROUPS: Mapping[str, str] = {
     "rpc": "The description of every method.",
 }
 # The settings that are options of commands.
-SETTINGS = ("profile", "backend_url")
+SETTINGS = ("profile", "backend_url", "audit")
 # What some methods can do beside the call, as flags that only they have.
 OPENS = ("top_up", "purchase_plan", "create_coinbase_charge", "create_portal_session", "create_billing_portal")
 
@@ -114,6 +114,7 @@ def setting_options() -> list[click.Parameter]:
     return [
         _option("--profile", metavar="NAME", help="Use this profile's credential, base URL, journal and limits."),
         _option("--backend-url", metavar="URL", help="Ask this hosted API."),
+        _option("--audit", metavar="FILE", help="Add a JSON line for each write to this file."),
     ]
 
 

@@ -17,9 +17,10 @@ from openhuman_core.registry.context import Context
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
+from openhuman_core.runtime.audit import Audit
 from openhuman_core.runtime.logging import log
 from openhuman_core.runtime.policy import Policy
-from openhuman_core.runtime.records import AccountRecords, Records, settling_hint
+from openhuman_core.runtime.records import REPLAYED, AccountRecords, Records, settling_hint
 from openhuman_core.runtime.spend import SpendLimit
 from openhuman_core.settings import Settings
 
@@ -101,6 +102,7 @@ class Invoker:
         self._backend: Backend | None = None
         self._policy = Policy(settings)
         self._spend_limit = SpendLimit(settings.max_spend_usd)
+        self._audit = Audit(settings.audit, settings.profile) if settings.audit else None
 
     def can_check(self, name: str) -> bool:
         """Tell whether a call to a method of this name can be checked without importing anything."""
@@ -175,6 +177,18 @@ class Invoker:
 
     async def run(self, invocation: Invocation) -> RpcOutcome[Any]:
         """Make the call; raises `CoreError`."""
+        if self._audit is None or not invocation.method.writes:
+            return await self._run(invocation)
+        try:
+            await self._audit.check()
+        except CoreError as failure:
+            raise told(failure, invocation.method) from failure.__cause__
+        async with self._audit.line(invocation) as line:
+            outcome = await self._run(invocation)
+            line |= {"outcome": "ok", "replayed": REPLAYED in outcome.logs}
+        return outcome
+
+    async def _run(self, invocation: Invocation) -> RpcOutcome[Any]:
         method, key, timeout = invocation.method, invocation.key, invocation.seconds_left()
         try:
             backend = self.open()
