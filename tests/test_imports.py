@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import PATIENCE_SECONDS, environment, request
+from tests.support.daemon import PATIENCE_SECONDS, environment, request, run
+from tests.support.recorder import Recorder
 
 # What costs tens of milliseconds to import, and what the first call of a domain loads.
 COSTLY = {"aiohttp", "click", "httpx", "pydantic", "rich", "starlette", "uvicorn", "openhuman_core.domains"}
@@ -58,3 +60,30 @@ def test_the_daemon_imports_no_more_than_an_answer_needs(home: Path, message: ob
 def test_the_command_line_imports_no_http_library_to_describe_itself(home: Path, words: list[str]) -> None:
     """A shell's completion and a reader of help wait for it."""
     assert loaded(home, *words) & {*NETWORK, "starlette", "uvicorn"} == set()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_call_without_tls_reads_no_certificates(home: Path, backend: Recorder) -> None:
+    """They take as long to read as a fifth of the whole call; opening a pipe that nobody writes would take for ever."""
+    home.mkdir()
+    os.mkfifo(home / "certificates")
+    done = run(
+        home,
+        "billing",
+        "get-balance",
+        BACKEND_URL=backend.url,
+        OPENHUMAN_TOKEN="test-token",
+        SSL_CERT_FILE=str(home / "certificates"),
+    )
+    assert done.returncode == 0
+
+
+def test_no_plugin_of_another_package_sees_params(home: Path, backend: Recorder) -> None:
+    """Nor does looking for one cost anything."""
+    plugin = home / "plugins" / "spy-1.dist-info"
+    plugin.mkdir(parents=True)
+    (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: spy\nVersion: 1\n", encoding="utf-8")
+    (plugin / "entry_points.txt").write_text("[pydantic]\nspy = spy:plugin\n", encoding="utf-8")
+    (plugin.parent / "spy.py").write_text("import sys\nsys.exit(99)\n", encoding="utf-8")
+    variables = {"BACKEND_URL": backend.url, "OPENHUMAN_TOKEN": "test-token", "PYTHONPATH": str(plugin.parent)}
+    assert run(home, "billing", "get-balance", stdin=b"", **variables).returncode == 0

@@ -17,12 +17,19 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
 import httpx
 import yarl
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from openhuman_core.backend.route import HEADERS_LEAVE
+
+# aiohttp reads the system's certificates twice when it is imported, a tenth of a short run, for contexts that nobody
+# uses: TLS has one of its own here. Without certificates theirs would trust nobody.
+ssl.SSLContext.set_default_verify_paths = lambda _: None  # type: ignore[assignment, method-assign]
+try:
+    import aiohttp
+    from aiohttp.abc import AbstractResolver, ResolveResult
+finally:
+    del ssl.SSLContext.set_default_verify_paths  # what is inherited counts again
 
 Trace = Callable[[str, dict[str, object]], Awaitable[None]]
 
@@ -51,7 +58,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request and give the answer with its body unread."""
-        session = self._session or self._open(encrypted=request.url.scheme == "https")
+        session = self._session or self._open(encrypted=request.url.scheme == "https" or bool(self._proxies))
         with _translated():
             response = await session.request(
                 request.method,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -25,6 +26,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from openhuman_core.backend.store import is_sendable
 from openhuman_core.errors import InvalidParams
+
+# Looking for plugins of pydantic reads about every package that is installed, and none should see params.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 # Unicode's White_Space property; str.strip() alone would also take the separators U+001C to U+001F.
 WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
