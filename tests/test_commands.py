@@ -233,6 +233,40 @@ def test_a_result_is_printed_as_it_is_asked_for(
     assert done == Done(0, out, b"There are 3 more of 5; --all gives them.\n")
 
 
+DIGITS = b'{"transactions":[{"n":12345678901234567890.10,"m":[1e2,-0,1E999,0.1000]}],"total":1,"big":%b}' % (
+    b"7" * 2000
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "out"),
+    [
+        (["--jsonl"], b'{"n":12345678901234567890.10,"m":[1e2,-0,1E999,0.1000]}\n'),
+        (["--all"], DIGITS + b"\n"),
+        (["--query", "@"], DIGITS + b"\n"),
+        (["--query", "transactions[0].n"], b"12345678901234567890.10\n"),
+        (["--query", "transactions[?n > `1`].m | [0] | max(@) == @[2]"], b"true\n"),
+        (["--query", "sum([transactions[0].m[3], `1`])"], b"1.1\n"),
+    ],
+    ids=["lines", "all pages", "the whole", "a part", "compared", "reckoned with"],
+)
+def test_numbers_keep_their_digits(command: Run, backend: Recorder, options: list[str], out: bytes) -> None:
+    """However they are taken apart; JMESPath reckons with them all the same."""
+    backend.default = answer(raw=b'{"success":true,"data":%b}' % DIGITS)
+    assert command("billing", "get-transactions", *options) == Done(0, out, b"")
+
+
+@pytest.mark.parametrize("query", ["sum(@)", "nothing(@)", "sum([n, n])"])
+def test_a_query_that_fails_on_the_result_says_that_the_call_was_made(
+    command: Run, backend: Recorder, query: str
+) -> None:
+    """It is no reason to make the call again."""
+    backend.default = answer(raw=b'{"success":true,"data":{"n":1e999}}')
+    done = command("billing", "get-balance", "--query", query)
+    assert (done.code, done.out, done.err.count(b"\n")) == (2, b"", 1)
+    assert b"the call was made, and --query fails on its result" in done.err
+
+
 def test_all_pages_make_one_document(command: Run, backend: Recorder) -> None:
     """However many requests it takes."""
     backend.script = [ok({"transactions": list(range(n, n + 2)), "total": 5}) for n in (0, 2)]

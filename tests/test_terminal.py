@@ -48,6 +48,21 @@ def test_a_terminal_shows_a_table(home: Path, backend: Recorder) -> None:
     ]
 
 
+def test_a_view_shows_every_digit(home: Path, backend: Recorder) -> None:
+    """Of money too, and inside a list."""
+    data = b'{"success":true,"data":{"aUsd":12345678901234567890.10,"n":0.1000,"list":[1.50,"z\xc3\xb6"],"big":1e400}}'
+    backend.default = answer(raw=data)
+    terminal = Terminal(home, "billing", "get-balance", env={**account(backend), "TERM": "dumb"})
+    assert terminal.end() == 0
+    shown = [line.split() for line in terminal.shown.splitlines()]
+    assert shown == [
+        ["aUsd", "$12,345,678,901,234,567,890.10"],
+        ["n", "0.1000"],
+        ["list", '[1.50,"z\u00f6"]'],
+        ["big", "1e400"],
+    ]
+
+
 @pytest.mark.parametrize("columns", [20, 40, 80, 200])
 def test_nothing_is_cut_off_on_a_narrow_terminal(home: Path, backend: Recorder, columns: int) -> None:
     """What does not fit goes on below."""

@@ -15,7 +15,7 @@ import click
 
 from openhuman_core.app import App
 from openhuman_core.cli.failures import DONE, INTERRUPTED, REFUSED, STILL_PENDING, ConfirmationRequired
-from openhuman_core.cli.output import Output, value_of
+from openhuman_core.cli.output import Output, list_in, value_of, written
 from openhuman_core.cli.text import harmless
 from openhuman_core.errors import Cancelled, CoreError, PolicyDenied
 from openhuman_core.registry.method import Method
@@ -204,21 +204,15 @@ async def _all_pages(app: App, method: Method, params: dict[str, Any]) -> RpcOut
         page = {**params, "limit": params.get("limit") or LARGEST_PAGE, "offset": offset}
         outcome = await app.call(method.name, page)
         made = value_of(outcome.value)
-        items = _items(made)
+        items = list_in(made) or []
         if whole is None:
             whole = made
         else:
-            _items(whole).extend(items)
+            (list_in(whole) or []).extend(items)
         offset += len(items)
         total = made.get("total") if isinstance(made, dict) else None
         if not items or (isinstance(total, int) and offset >= total):
-            return RpcOutcome(whole, *outcome.logs)
-
-
-def _items(page: Any) -> list[Any]:
-    members = page.values() if isinstance(page, dict) else [page]
-    lists = [value for value in members if isinstance(value, list)]
-    return lists[0] if len(lists) == 1 else []
+            return RpcOutcome(written(whole), *outcome.logs)
 
 
 def _tell_of_more(method: Method, params: Mapping[str, Any], made: Any, *, all_pages: bool) -> None:
@@ -226,10 +220,11 @@ def _tell_of_more(method: Method, params: Mapping[str, Any], made: Any, *, all_p
     if all_pages or not pages(method):
         return
     total = made.get("total") if isinstance(made, dict) else None
-    shown = (params.get("offset") or 0) + len(_items(made))
+    count = len(list_in(made) or [])
+    shown = (params.get("offset") or 0) + count
     if isinstance(total, int) and shown < total:
         click.echo(f"There are {total - shown} more of {total}; --all gives them.", err=True)
-    elif total is None and len(_items(made)) >= (params.get("limit") or method.params.model_fields["limit"].default):
+    elif total is None and count >= (params.get("limit") or method.params.model_fields["limit"].default):
         click.echo("There may be more; --all gives them.", err=True)
 
 

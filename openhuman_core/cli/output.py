@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +16,9 @@ from typing import Any
 
 import click
 
-from openhuman_core.backend.envelope import read_json
+from openhuman_core.backend.envelope import MAX_DIGITS
 from openhuman_core.cli.text import harmless
-from openhuman_core.protocol.messages import encode, outcome
+from openhuman_core.protocol.messages import ExactFloat, RawJson, encode, outcome
 
 NARROWEST = 10
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)")
@@ -36,7 +37,7 @@ class Output:
     def check(self) -> None:
         """Raise `click.UsageError` for a query that is none, before anything is done that has a result."""
         if self.query is not None:
-            _compiled(self.query)
+            compiled(self.query)
 
     def show(self, payload: Any, logs: tuple[str, ...] = ()) -> None:
         """Print a payload, a value or `RawJson`, and nothing else, on stdout.
@@ -49,11 +50,13 @@ class Output:
         if self.envelope and not self.jsonl:
             payload = outcome(payload, logs) if logs else payload
         if self.query is not None:
-            payload = _compiled(self.query).search(value_of(payload))
+            payload = _part(self.query, payload)
         if sys.stdout is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         if self.jsonl:
-            text = b"".join(_one_line(item) for item in items_of(value_of(payload)))
+            value = value_of(payload)
+            items = list_in(value)
+            text = b"".join(map(_one_line, [value] if items is None else items))
         elif self.json or self.query or self.envelope or not sys.stdout.isatty():
             text = _one_line(payload)
         else:
@@ -64,32 +67,69 @@ class Output:
         sys.stdout.buffer.flush()
 
 
+class Number(ExactFloat):
+    """A number that is written in the digits that it came in."""
+
+    __slots__ = ()
+
+
+Number.__name__ = "float"  # JMESPath goes by the name
+
+
 def value_of(payload: Any) -> Any:
-    """Read a payload, a value or `RawJson`; a number that no float can hold stays text."""
-    return read_json(encode(payload))
+    """Read a payload, a value or `RawJson`, whose numbers keep their digits; None for what Python cannot hold."""
+    try:
+        return json.loads(written(payload), parse_float=Number.of, parse_int=_integer)
+    except (ValueError, RecursionError):
+        return None
 
 
-def items_of(payload: Any) -> list[Any]:
-    """Give the items of a list, or of an object's only list; anything else is one item."""
-    if isinstance(payload, dict):
-        lists = [value for value in payload.values() if isinstance(value, list)]
-        return lists[0] if len(lists) == 1 else [payload]
-    return payload if isinstance(payload, list) else [payload]
+def written(value: Any, plain: Callable[[Any], bytes] = encode) -> RawJson:
+    """Write a value as JSON, with numbers that `value_of` read as they came, and what else there is by `plain`."""
+    if isinstance(value, dict):
+        members = (b"%b:%b" % (plain(name), written(item, plain)) for name, item in value.items())
+        return RawJson(b"{%b}" % b",".join(members))
+    if isinstance(value, list):
+        return RawJson(b"[%b]" % b",".join(written(item, plain) for item in value))
+    return RawJson(value.text.encode() if isinstance(value, ExactFloat) else plain(value))
 
 
-def _one_line(value: Any) -> bytes:
-    """Write JSON on one line; what a terminal would obey stands in strings only, and is escaped there."""
-    text = bytes(encode(value))
-    return (text if text.isascii() and b"\x7f" not in text else harmless(text.decode()).encode()) + b"\n"
+def _readable(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")
 
 
-def _compiled(query: str) -> Any:
+def list_in(payload: Any) -> list[Any] | None:
+    """Give the list that a payload is, or an object's only one; None where there is none, or not one."""
+    members = payload.values() if isinstance(payload, dict) else [payload]
+    lists = [value for value in members if isinstance(value, list)]
+    return lists[0] if len(lists) == 1 else None
+
+
+def compiled(query: str) -> Any:
+    """Read a JMESPath expression; raises `click.UsageError` for what is none."""
     import jmespath  # noqa: PLC0415 - few ask
 
     try:
         return jmespath.compile(query)
     except jmespath.exceptions.JMESPathError as problem:
         raise click.UsageError(f"--query: {str(problem).splitlines()[0]}") from problem
+
+
+def _part(query: str, payload: Any) -> RawJson:
+    try:
+        return written(compiled(query).search(value_of(payload)))
+    except (ValueError, RecursionError) as problem:  # JMESPath's own are among them
+        raise click.UsageError(f"the call was made, and --query fails on its result: {problem}") from problem
+
+
+def _integer(text: str) -> Any:
+    return int(text) if len(text) <= MAX_DIGITS and text != "-0" else Number.of(text)
+
+
+def _one_line(value: Any) -> bytes:
+    """Write JSON on one line; what a terminal would obey stands in strings only, and is escaped there."""
+    text = bytes(written(value))
+    return (text if text.isascii() and b"\x7f" not in text else harmless(text.decode()).encode()) + b"\n"
 
 
 def _print_view(value: Any) -> None:
@@ -129,10 +169,9 @@ def _table(rows: list[dict[str, Any]], width: int) -> list[Any]:
         return [view for row in rows for view in (_pairs(row), "")][:-1]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
-        numbers = {type(row.get(name)) for row in rows} - {type(None)}
-        table.add_column(
-            harmless(name), overflow="fold", justify="right" if numbers and numbers <= {int, float} else "left"
-        )
+        values = [row[name] for row in rows if row.get(name) is not None]
+        numbers = values and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        table.add_column(harmless(name), overflow="fold", justify="right" if numbers else "left")
     for row in cells:
         table.add_row(*row)
     return [table]
@@ -168,8 +207,8 @@ def _cell(name: str, value: Any) -> str:
         return "yes" if value else "no"
     with suppress(ValueError, ArithmeticError):  # no time, or one that no calendar has: it is shown as it is
         if isinstance(value, int | float) and name.endswith("Usd"):
-            amount = Decimal(str(value))
+            amount = Decimal(written(value).decode())
             return f"${amount:,.2f}" if amount == round(amount, 2) else f"${amount:,f}"
         if isinstance(value, str) and _TIME.fullmatch(value):
             return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
-    return harmless(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return harmless(value if isinstance(value, str) else written(value, _readable).decode(errors="surrogatepass"))
