@@ -298,6 +298,14 @@ def test_a_write_is_made_as_the_expected_account_only(
     assert [seen.verb for seen in backend.seen] == ["GET", *["POST"] * writes]
 
 
+def test_the_expected_user_is_found_wherever_signing_in_finds_it(command: Run, backend: Recorder) -> None:
+    """Profiles have had several shapes."""
+    backend.default = ok({"user": {"_id": 7}, "activeTeamId": "t1"})
+    assert command("billing", "top-up", "--amount-usd", "5", "--yes", "--expect-user", "7").code == 0
+    status = json.loads(command("auth", "status").out)
+    assert (status["userId"], status["teamId"]) == ("7", "t1")
+
+
 def test_log_lines_go_to_stderr_when_asked_for(command: Run, backend: Recorder) -> None:
     """Stdout stays one document."""
     backend.default = ok({"a": 1})

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from openhuman_core.app import App
-from openhuman_core.cli.call import ME, in_app
+from openhuman_core.cli.call import account_of, in_app
 from openhuman_core.cli.failures import DONE, SIGN_IN
 from openhuman_core.cli.tree import output_of, output_options, setting_options, settings_of
 from openhuman_core.errors import CoreError, SessionExpired
@@ -72,12 +72,11 @@ async def _state(app: App) -> dict[str, Any]:
         problem = SessionExpired("the session is over") if credential else None
         return {**found, "problem": problem.message if problem else "no credential is stored or set"}
     try:
-        me = json.loads(encode((await app.call(ME, {})).value))
+        user, team = await account_of(app)
     except CoreError as failure:
         refused = failure.kind in ("session_expired", "api_key_rejected")
         return {**found, "isAuthenticated": not refused, "problem": failure.message}
-    user = next((me[name] for name in ("id", "_id", "userId") if name in me), None) if isinstance(me, dict) else None
-    return {**found, "userId": user or found["userId"], "teamId": me.get("activeTeamId") if user else None}
+    return {**found, "userId": user or found["userId"], "teamId": team}
 
 
 def _token(*, stdin: bool, file: str | None, kind: str) -> str:

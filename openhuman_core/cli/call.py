@@ -17,6 +17,7 @@ from openhuman_core.app import App
 from openhuman_core.cli.failures import DONE, INTERRUPTED, REFUSED, STILL_PENDING, ConfirmationRequired
 from openhuman_core.cli.output import Output, list_in, value_of, written
 from openhuman_core.cli.text import harmless
+from openhuman_core.domains.auth.adapter import user_id_of
 from openhuman_core.errors import Cancelled, CoreError, PolicyDenied
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
@@ -151,15 +152,18 @@ async def check_account(app: App, *, user: str | None, team: str | None, team_as
     """
     if user is None and team is None:
         return
-    me = value_of((await app.call(ME, {})).value)
-    me = me if isinstance(me, dict) else {}
-    found = {
-        "user": next((str(me[name]) for name in ("id", "_id", "userId") if me.get(name)), None),
-        "team": team_asked_for or me.get("activeTeamId"),
-    }
+    found_user, active_team = await account_of(app)
+    found = {"user": found_user, "team": team_asked_for or active_team}
     for what, expected in (("user", user), ("team", team)):
         if expected is not None and expected != found[what]:
             raise unexpected(what, found[what], expected)
+
+
+async def account_of(app: App) -> tuple[str | None, str | None]:
+    """Ask the hosted API for the ids of the user and of the active team; raises `CoreError`."""
+    profile = written((await app.call(ME, {})).value)
+    me = value_of(profile)
+    return user_id_of(profile), me.get("activeTeamId") if isinstance(me, dict) else None
 
 
 def unexpected(what: str, found: str | None, expected: str) -> PolicyDenied:
