@@ -149,6 +149,16 @@ class App:
         variable = "OPENHUMAN_API_KEY" if credential.kind == "api-key" else "OPENHUMAN_TOKEN"
         return "stored" if credential.stored else variable
 
+    def base_url(self) -> str:
+        """Say where calls go; raises `Configuration` where that is no URL, or one that no credential must go to."""
+        return self._open().base_url
+
+    def stored(self) -> str:
+        """Say where the credential store is and what it holds; raises `Configuration` where it cannot be read."""
+        store = self._open().credentials.store
+        kinds = " and ".join(store.kinds()) or "nothing"
+        return f"{store.path} holds {kinds}" + (f"; its key: {place}" if (place := store.key_place()) else "")
+
     def credential_key_place(self) -> str | None:
         """Say where the key of the stored credentials is kept: `file` or `keychain`; None where none is stored."""
         return self._open().credentials.store.key_place()

@@ -160,29 +160,37 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
 
     Raises `UsageError` for a flag's value, `Configuration` for a variable's, and for a file that cannot be read.
     """
-    environ = {**_dotenv(environ), **environ}
-    staging = (environ.get("OPENHUMAN_APP_ENV") or environ.get("VITE_OPENHUMAN_APP_ENV")) == "staging"
-    home = _home(environ, staging=staging)
-    said: dict[str, Any] = {}
-    for flag, item in FLAGS.items():
-        source = next((variable for variable in _variables_of(item) if environ.get(variable)), None)
-        if flags.get(item.name):
-            try:
-                said[item.name] = item.metadata["parse"](flags[item.name])
-            except ValueError as problem:
-                raise UsageError(f"--{flag}: {problem}") from problem
-        elif source:
-            said[item.name] = _parse(item, environ[source], source)
-    directory = _directory(home, said.get("profile", DEFAULT_PROFILE))
+    environ = with_dotenv(environ)
+    home = home_of(environ)
+    directory = _directory(home, profile_of(flags, environ))
     _refuse_links(home, directory)
-    found: dict[str, Any] = {"home": home, "backend_url": STAGING if staging else PRODUCTION}
-    found |= {**_config_file(directory / "config.toml"), **said}
+    found: dict[str, Any] = {"home": home, "backend_url": STAGING if _is_staging(environ) else PRODUCTION}
+    found |= _config_file(directory / "config.toml")
+    found |= {item.name: value for flag, item in FLAGS.items() if (value := _said(flag, flags, environ)) is not None}
     if found.get("sandbox"):  # real credentials are no business of the sandbox, nor is a person's keychain
         found["credential_store"] = "file"
     else:
         found["api_key"] = environ.get("OPENHUMAN_API_KEY", "").strip() or None
         found["token"] = environ.get("OPENHUMAN_TOKEN", "").strip() or None
     return Settings(**found)
+
+
+def profile_of(flags: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    """Give the profile's name; raises as `load` does."""
+    name: str | None = _said("profile", flags, environ)
+    return name or DEFAULT_PROFILE
+
+
+def _said(flag: str, flags: Mapping[str, str], environ: Mapping[str, str]) -> Any:
+    """Give the value of a setting by its flag, else by the environment; None where neither says it."""
+    item = FLAGS[flag]
+    if flags.get(item.name):
+        try:
+            return item.metadata["parse"](flags[item.name])
+        except ValueError as problem:
+            raise UsageError(f"--{flag}: {problem}") from problem
+    source = next((variable for variable in _variables_of(item) if environ.get(variable)), None)
+    return _parse(item, environ[source], source) if source else None
 
 
 def _directory(home: Path, profile: str) -> Path:
@@ -210,14 +218,19 @@ def _parse(item: dataclasses.Field[Any], text: str, source: str) -> Any:
         raise Configuration(f"{source}: {problem}") from problem
 
 
-def _home(environ: Mapping[str, str], *, staging: bool) -> Path:
+def home_of(environ: Mapping[str, str]) -> Path:
+    """Give the home, which may not exist yet; raises `Configuration` where there can be none."""
     named = environ.get("OPENHUMAN_WORKSPACE")
     try:
         if named:
             return Path(named).expanduser().absolute()
-        return Path.home() / (".openhuman-staging" if staging else ".openhuman")
+        return Path.home() / (".openhuman-staging" if _is_staging(environ) else ".openhuman")
     except RuntimeError as problem:
         raise Configuration("there is no home directory", hint="Set OPENHUMAN_WORKSPACE to a directory.") from problem
+
+
+def _is_staging(environ: Mapping[str, str]) -> bool:
+    return (environ.get("OPENHUMAN_APP_ENV") or environ.get("VITE_OPENHUMAN_APP_ENV")) == "staging"
 
 
 def _config_file(path: Path) -> dict[str, Any]:
@@ -245,6 +258,11 @@ def _config_file(path: Path) -> dict[str, Any]:
         for name, value in content.items()
         if value != ""
     }
+
+
+def with_dotenv(environ: Mapping[str, str]) -> dict[str, str]:
+    """Add what a `.env` file sets and the environment does not; raises `Configuration` for one that was named."""
+    return {**_dotenv(environ), **environ}
 
 
 def _dotenv(environ: Mapping[str, str]) -> dict[str, str]:

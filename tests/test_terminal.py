@@ -267,7 +267,7 @@ def test_the_doctor_finds_a_healthy_program(home: Path, backend: Recorder) -> No
     checks = json.loads(done.stdout)["checks"]
     assert (done.returncode, [check["check"] for check in checks if check["ok"]]) == (
         0,
-        ["program", "interpreter", "home", "hosted API", "credential", "journal"],
+        ["program", "interpreter", "settings", "home", "store", "base URL", "hosted API", "credential", "journal"],
     )
 
 
@@ -277,6 +277,31 @@ def test_the_doctor_says_what_to_do(home: Path) -> None:
     checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
     assert (done.returncode, checks["hosted API"]["ok"], checks["credential"]["ok"]) == (10, False, False)
     assert all(checks[name]["toDo"] for name in ("hosted API", "credential"))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "variables", "failed", "sent"),
+    [
+        ("config.toml", "api_url = [", {}, ["settings", "base URL", "hosted API", "credential"], 0),
+        ("config.toml", "", {"OPENHUMAN_MAX_BATCH": "x"}, ["settings", "base URL", "hosted API", "credential"], 0),
+        ("credentials.json", "{", {}, ["store"], 2),
+        ("config.toml", "", {"BACKEND_URL": "ftp://x"}, ["base URL", "hosted API", "credential"], 0),
+    ],
+    ids=["a file that does not parse", "a variable that is none", "a broken store", "a base URL that is none"],
+)
+def test_the_doctor_goes_on_where_something_is_broken(  # noqa: PLR0917 - fixtures
+    home: Path, backend: Recorder, file: str, content: str, variables: dict[str, str], failed: list[str], sent: int
+) -> None:
+    """Each thing is a check of its own, and no credential goes where the settings may not mean it to go."""
+    backend.default = ok({"_id": "u1"})
+    (home / "core").mkdir(parents=True, mode=0o700)
+    (home / "core" / file).write_text(content, encoding="utf-8")
+    done = run(home, "doctor", "--json", stdin=b"", **{**account(backend), **variables})
+    checks = json.loads(done.stdout)["checks"]
+    assert (done.returncode, done.stderr) == (2, b"")
+    assert [check["check"] for check in checks if not check["ok"]] == failed
+    assert all(check["toDo"] for check in checks if not check["ok"])
+    assert len(backend.seen) == sent
 
 
 def test_a_clock_that_is_off_is_noticed(home: Path, backend: Recorder) -> None:

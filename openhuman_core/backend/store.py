@@ -60,6 +60,10 @@ class CredentialStore:
         """Give what is stored of a kind."""
         return self._read().get(kind)
 
+    def kinds(self) -> list[Kind]:
+        """Say what is stored."""
+        return [*self._read()]
+
     def put(self, entry: Entry) -> None:
         """Keep an entry in place of the one of its kind."""
         self._change(lambda entries: {**entries, entry.kind: entry})

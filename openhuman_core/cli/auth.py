@@ -32,20 +32,20 @@ def login(**given: Any) -> int:
         await app.call("openhuman.auth_set_credential", {"token": token, "kind": "api-key"})
         return await _state(app)
 
-    output_of(given).show(in_app(settings_of(given), store))
+    output_of(given).show(in_app(loaded(settings_of(given)), store))
     return DONE
 
 
 def status(**given: Any) -> int:
     """Tell as whom calls are made: where the credential is from, its user and team, its end, its last characters."""
-    state = in_app(settings_of(given), _state)
+    state = in_app(loaded(settings_of(given)), _state)
     output_of(given).show(state)
     return DONE if state["isAuthenticated"] else SIGN_IN
 
 
 def logout(**given: Any) -> int:
     """Forget every stored credential; those of the environment are not this program's to forget."""
-    outcome = in_app(settings_of(given), lambda app: app.call("openhuman.auth_clear_credential", {}))
+    outcome = in_app(loaded(settings_of(given)), lambda app: app.call("openhuman.auth_clear_credential", {}))
     output_of(given).show(outcome.value, outcome.logs)
     return DONE
 

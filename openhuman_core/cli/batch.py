@@ -17,7 +17,7 @@ import anyio
 import click
 
 from openhuman_core.app import App
-from openhuman_core.cli.call import check_account, confirm, in_app, unexpected, who_is
+from openhuman_core.cli.call import check_account, confirm, in_app, loaded, unexpected, who_is
 from openhuman_core.cli.failures import DONE, PARTLY_FAILED
 from openhuman_core.cli.rows import Result, Row, rows, seekable
 from openhuman_core.cli.text import harmless
@@ -72,7 +72,7 @@ def run_bulk(bulk: Bulk) -> int:
     """Make all calls and print a line for each; gives the exit code."""
     gc.enable()  # a long run makes garbage
     with seekable(bulk.file) as source:
-        return in_app(bulk.settings, lambda app: _run(app, bulk, source))
+        return in_app(loaded(bulk.settings), lambda app: _run(app, bulk, source))
 
 
 async def _run(app: App, bulk: Bulk, source: TextIO) -> int:

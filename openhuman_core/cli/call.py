@@ -58,31 +58,31 @@ def pages(method: Method) -> bool:
     return {"limit", "offset"} <= method.params.model_fields.keys()
 
 
-def in_app(settings: Mapping[str, str | None], work: Callable[[App], Awaitable[T]]) -> T:
-    """Do `work` with the program that `settings` and the environment describe.
+def loaded(options: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Gather the settings, with those that were given as options before the environment's.
 
-    Raises what it raises, `Configuration`, and `click.UsageError` for a setting's value.
+    Raises `Configuration`, and `click.UsageError` for an option's value.
     """
+    try:
+        return load({name: value for name, value in options.items() if value}, environ)
+    except UsageError as problem:
+        raise click.UsageError(str(problem)) from problem
+
+
+def in_app(settings: Settings, work: Callable[[App], Awaitable[T]]) -> T:
+    """Do `work` with the program that `settings` describe; raises what it raises."""
     logging.configure("error", sys.stderr)
 
     async def main() -> T:
-        given = {name: value for name, value in settings.items() if value}
-        async with App(_load(given)) as app:
+        async with App(settings) as app:
             return await work(app)
 
     return anyio.run(main)
 
 
-def _load(given: Mapping[str, str]) -> Settings:
-    try:
-        return load(given, os.environ)
-    except UsageError as problem:
-        raise click.UsageError(str(problem)) from problem
-
-
 def perform(name: str, params: Any, manner: Manner) -> int:
     """Call the method of that name on the wire and print what comes of it; gives the exit code, raises `CoreError`."""
-    return in_app(manner.settings, lambda app: _perform(app, name, params, manner))
+    return in_app(loaded(manner.settings), lambda app: _perform(app, name, params, manner))
 
 
 async def _perform(app: App, name: str, params: Any, manner: Manner) -> int:

@@ -3,61 +3,101 @@
 from __future__ import annotations
 
 import os
-import sys
+import platform
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from openhuman_core import __version__
+from openhuman_core import settings as configuration
 from openhuman_core.app import App
-from openhuman_core.cli.call import ME, in_app
+from openhuman_core.cli.call import ME, in_app, loaded
 from openhuman_core.cli.failures import DONE, EXIT_CODES
 from openhuman_core.cli.output import Output
 from openhuman_core.errors import Configuration, CoreError
+from openhuman_core.settings import Settings
 
 # The hosted API's links and tokens carry times; a clock further off than this makes them look over.
 TOLERATED_SKEW_SECONDS = 30.0
 
 
-def examine(output: Output, settings: Mapping[str, str | None]) -> int:
+def examine(output: Output, options: Mapping[str, str | None]) -> int:
     """Print what was found; gives the exit code of the first thing that is wrong."""
-    checks, code = in_app(settings, _examine)
+    environ: Mapping[str, str] = os.environ
+    problem = None
+    try:
+        environ = configuration.with_dotenv(environ)
+        settings = loaded(options, environ)
+    except Configuration as failure:
+        given = {name: value for name, value in options.items() if value}
+        profile = configuration.profile_of(given, environ)
+        problem, settings = failure, Settings(home=configuration.home_of(environ), profile=profile)
+    checks, code = in_app(settings, lambda app: _examine(Checks(app, problem)))
     output.show({"checks": checks})
     return code
 
 
-async def _examine(app: App) -> tuple[list[dict[str, Any]], int]:
-    async def home() -> str:
-        core = app.settings.core
+class Checks:
+    """What is looked at; `problem` says why the settings cannot be read, without which nothing is sent anywhere."""
+
+    def __init__(self, app: App, problem: Configuration | None) -> None:
+        self.app = app
+        self.problem = problem
+
+    async def settings(self) -> str:
+        """Look whether flags, environment and file make sense."""
+        if self.problem is not None:
+            raise self.problem
+        return f"the environment and {self.app.settings.core / 'config.toml'} can be read"
+
+    async def home(self) -> str:
+        """Look whether the home can be written."""
+        core = self.app.settings.core
         place = next(path for path in (core, *core.parents) if path.exists())
         if not os.access(place, os.W_OK):
             raise Configuration(f"{core} cannot be written", hint="Make it writable, or set OPENHUMAN_WORKSPACE.")
         return str(core)
 
-    async def hosted_api() -> str:
-        skew = await app.probe()
+    async def store(self) -> str:
+        """Look into the credential store."""
+        return self.app.stored()
+
+    async def base_url(self) -> str:
+        """Look whether a credential may go to the base URL."""
+        if self.problem is not None:
+            raise Configuration("not known while the settings cannot be read", hint="Mend the settings first.")
+        return self.app.base_url()
+
+    async def hosted_api(self) -> str:
+        """Look whether the hosted API answers, and what time it is there."""
+        base_url = await self.base_url()
+        skew = await self.app.probe()
         if skew is not None and abs(skew) > TOLERATED_SKEW_SECONDS:
             raise Configuration(f"this machine's clock is {-skew:+.0f} s off", hint="Set the clock.")
-        return f"{app.settings.base_url()} answers"
+        return f"{base_url} answers"
 
-    async def credential() -> str:
-        await app.call(ME, {})
-        return f"{app.credential_source()}, taken by the hosted API"
+    async def credential(self) -> str:
+        """Look whether the hosted API takes the credential."""
+        await self.base_url()
+        await self.app.call(ME, {})
+        return f"{self.app.credential_source()}, taken by the hosted API"
 
-    async def journal() -> str:
-        return await app.journal_health()
 
-    checks: dict[str, Callable[[], Awaitable[str]]] = {
-        "home": home,
-        "hosted API": hosted_api,
-        "credential": credential,
-        "journal": journal,
+async def _examine(checks: Checks) -> tuple[list[dict[str, Any]], int]:
+    looks: dict[str, Callable[[], Awaitable[str]]] = {
+        "settings": checks.settings,
+        "home": checks.home,
+        "store": checks.store,
+        "base URL": checks.base_url,
+        "hosted API": checks.hosted_api,
+        "credential": checks.credential,
+        "journal": checks.app.journal_health,
     }
-    found = [
+    found: list[dict[str, Any]] = [
         {"check": "program", "ok": True, "found": f"openhuman-core {__version__}", "toDo": None},
-        {"check": "interpreter", "ok": True, "found": f"Python {sys.version.split()[0]}", "toDo": None},
+        {"check": "interpreter", "ok": True, "found": f"Python {platform.python_version()}", "toDo": None},
     ]
     code = DONE
-    for name, look in checks.items():
+    for name, look in looks.items():
         try:
             found.append({"check": name, "ok": True, "found": await look(), "toDo": None})
         except CoreError as failure:
