@@ -148,6 +148,35 @@ def test_a_command_fails_as_its_kind_says(  # noqa: PLR0917 - fixtures
         assert ("moneyMoved" in error) == (method.effect == "money")
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["call", "openhuman.no_such"], "Run `openhuman-core methods` for the methods there are."),
+        (["billing", "get-balance"], "Sign in with `openhuman-core auth login`, or set OPENHUMAN_API_KEY."),
+        (
+            ["team", "create-team", "--name", "x", "--idempotency-key", "k"],
+            "then settle the key with `openhuman-core journal resolve` (done or not_done).",
+        ),
+        (["billing", "top-up", "--amount-usd", "9", "--yes"], "Ask the operator to raise OPENHUMAN_MAX_SPEND_USD."),
+        (["billing", "delete-card", "--payment-method-id", "x", "--yes"], "Ask the operator of this program."),
+    ],
+    ids=["no method", "nobody signed in", "an unknown outcome", "a limit", "a denial"],
+)
+def test_a_hint_names_what_can_be_typed(  # noqa: PLR0917 - fixtures
+    command: Run, backend: Recorder, monkeypatch: pytest.MonkeyPatch, words: list[str], hint: str, form: str
+) -> None:
+    """The daemon's name its methods, which are no commands."""
+    monkeypatch.setenv("OPENHUMAN_MAX_SPEND_USD", "1")
+    monkeypatch.setenv("OPENHUMAN_DENY", "billing_delete_card")
+    if hint.startswith("Sign in"):
+        monkeypatch.delenv("OPENHUMAN_TOKEN")
+    backend.default = CLOSE
+    done = command(*words, *(["--json"] if form == "json" else []))
+    assert done.out == b""
+    assert hint in (json.loads(done.err)["error"]["hint"] if form == "json" else done.err.decode())
+
+
 def test_every_kind_of_error_has_an_exit_code() -> None:
     """As `help exit-codes` tells them."""
     assert set(ERRORS) <= set(EXIT_CODES)

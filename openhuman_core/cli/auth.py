@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from openhuman_core.app import App
-from openhuman_core.cli.call import account_of, in_app
+from openhuman_core.cli.call import account_of, in_app, loaded
 from openhuman_core.cli.failures import DONE, SIGN_IN
-from openhuman_core.cli.tree import output_of, output_options, setting_options, settings_of
-from openhuman_core.errors import CoreError, SessionExpired
+from openhuman_core.cli.tree import SETTING_OPTIONS, YES, output_of, output_options, settings_of
+from openhuman_core.errors import CoreError
 from openhuman_core.protocol.messages import encode
 
 KIND = click.Option(
@@ -69,8 +69,7 @@ async def _state(app: App) -> dict[str, Any]:
         "problem": None,
     }
     if not state["isAuthenticated"]:
-        problem = SessionExpired("the session is over") if credential else None
-        return {**found, "problem": problem.message if problem else "no credential is stored or set"}
+        return {**found, "problem": "the session is over" if credential else "no credential is stored or set"}
     try:
         user, team = await account_of(app)
     except CoreError as failure:
@@ -94,11 +93,10 @@ def _token(*, stdin: bool, file: str | None, kind: str) -> str:
 
 
 def _command(callback: Any, *options: click.Parameter) -> click.Command:
-    yes = click.Option(["--yes", "-y"], is_flag=True, help="Go on without being asked.")
     return click.Command(
         callback.__name__,
         callback=callback,
-        params=[*options, *setting_options(), *output_options(), yes],
+        params=[*options, *SETTING_OPTIONS, *output_options(), YES],
         help=callback.__doc__,
     )
 

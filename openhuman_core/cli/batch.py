@@ -18,7 +18,7 @@ import click
 
 from openhuman_core.app import App
 from openhuman_core.cli.call import check_account, confirm, in_app, loaded, unexpected, who_is
-from openhuman_core.cli.failures import DONE, PARTLY_FAILED
+from openhuman_core.cli.failures import DONE, PARTLY_FAILED, error_of
 from openhuman_core.cli.rows import Result, Row, rows, seekable
 from openhuman_core.cli.text import harmless
 from openhuman_core.errors import CoreError, InvalidParams
@@ -150,10 +150,9 @@ async def _result(app: App, row: Row, *, dry_run: bool) -> Result:
             return Result(line=messages.encode({**told, "ok": True, "dryRun": True, **plan}))
         outcome = await app.call(row.method.name, row.params)
     except CoreError as failure:
-        data = failure.data()
-        unknown = failure.kind == "outcome_unknown" or data.get("effect") == "unknown"
+        error = error_of(failure)
+        unknown = failure.kind == "outcome_unknown" or error.get("effect") == "unknown"
         key = {"idempotencyKey": row.params.get("idempotencyKey")} if unknown else {}
-        error = {"code": failure.code, "message": failure.message, **data}
         return Result(failed=True, unknown=unknown, line=messages.encode({**told, "ok": False, "error": error, **key}))
     replayed = any(line.startswith(REPLAYED) for line in outcome.logs)
     head = messages.encode({**told, "ok": True, "replayed": replayed})

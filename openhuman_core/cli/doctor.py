@@ -11,7 +11,7 @@ from openhuman_core import __version__
 from openhuman_core import settings as configuration
 from openhuman_core.app import App
 from openhuman_core.cli.call import ME, in_app, loaded
-from openhuman_core.cli.failures import DONE, EXIT_CODES
+from openhuman_core.cli.failures import DONE, EXIT_CODES, error_of
 from openhuman_core.cli.output import Output
 from openhuman_core.errors import Configuration, CoreError
 from openhuman_core.settings import Settings
@@ -101,6 +101,6 @@ async def _examine(checks: Checks) -> tuple[list[dict[str, Any]], int]:
         try:
             found.append({"check": name, "ok": True, "found": await look(), "toDo": None})
         except CoreError as failure:
-            found.append({"check": name, "ok": False, "found": failure.message, "toDo": failure.data().get("hint")})
+            found.append({"check": name, "ok": False, "found": failure.message, "toDo": error_of(failure).get("hint")})
             code = code or EXIT_CODES[failure.kind]
     return found, code

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from openhuman_core.cli.text import harmless
+from openhuman_core.cli.tree import as_typed
 from openhuman_core.errors import CoreError
 
 PROGRAM = "openhuman-core"
@@ -48,15 +50,23 @@ class ConfirmationRequired(CoreError):
     hint = "Give --yes to go on without being asked."
 
 
+def error_of(failure: CoreError) -> dict[str, Any]:
+    """Give the wire's error for a caller who types commands."""
+    data = failure.data()
+    hint = {"hint": as_typed(data["hint"])} if data.get("hint") else {}
+    return {"code": failure.code, "message": failure.message, **data, **hint}
+
+
 def in_one_line(failure: CoreError, *, as_json: bool) -> str:
     """Word a failure for stderr, without anything that could move a terminal's cursor."""
-    data = failure.data()
+    data = error_of(failure)
     if as_json:
-        return json.dumps({"error": {"code": failure.code, "message": failure.message, **data}})
+        return json.dumps({"error": data})
     told = {
         "retryable": "yes" if data["retryable"] else "no",
         "money moved": data.get("moneyMoved"),
         "effect": data.get("effect"),
+        "retryAfterMs": data.get("retryAfterMs"),
         "hint": data.get("hint"),
     }
     facts = "; ".join(f"{name}: {value}" for name, value in told.items() if value is not None)

@@ -19,13 +19,13 @@ from openhuman_core.cli.text import kebab
 from openhuman_core.cli.topics import TOPICS
 from openhuman_core.cli.tree import (
     GROUPS,
+    SETTING_OPTIONS,
     SETTINGS,
     MethodGroup,
     manner_of,
     manner_options,
     output_of,
     output_options,
-    setting_options,
     settings_of,
 )
 from openhuman_core.errors import Configuration, CoreError, InvalidParams
@@ -231,7 +231,7 @@ def completion(shell: str) -> None:
         click.echo(kind(cli, {}, PROGRAM, "_OPENHUMAN_CORE_COMPLETE").source())
 
 
-@cli.command(params=[*setting_options(), *output_options(), YES])
+@cli.command(params=[*SETTING_OPTIONS, *output_options(), YES])
 def doctor(**given: Any) -> int:
     """Look at what calls depend on, and say what to do where something is wrong."""
     from openhuman_core.cli.doctor import examine  # noqa: PLC0415 - help has no use for it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,10 +25,38 @@ GROUPS: Mapping[str, str] = {
     "core": "This program itself.",
     "rpc": "The description of every method.",
 }
-# The settings that are options of commands.
-SETTINGS = ("profile", "backend_url", "audit")
 # What some methods can do beside the call, as flags that only they have.
 OPENS = ("top_up", "purchase_plan", "create_coinbase_charge", "create_portal_session", "create_billing_portal")
+# What the wire's hints name that is typed otherwise; any other method is typed as its group and its name.
+_TYPED = {
+    "openhuman.auth_store_session": "`openhuman-core auth login`",
+    "Call rpc.discover": "Run `openhuman-core methods`",
+    ", or call a method that rpc.discover does not show as denied": "",
+    "--max-spend-usd": "OPENHUMAN_MAX_SPEND_USD",
+    "timeoutMs": "--timeout-ms",
+}
+_METHOD = re.compile(rf"openhuman\.({'|'.join(group.replace('-', '_') for group in GROUPS)})_(\w+)")
+
+
+def _flag(name: str, text: str, *others: str) -> click.Option:
+    return click.Option([name, *others], is_flag=True, help=text)
+
+
+SETTING_OPTIONS: list[click.Parameter] = [
+    click.Option(["--profile"], metavar="NAME", help="Use this profile's credential, base URL, journal and limits."),
+    click.Option(["--backend-url"], metavar="URL", help="Ask this hosted API."),
+    click.Option(["--audit"], metavar="FILE", help="Add a JSON line for each write to this file."),
+]
+SETTINGS = ("profile", "backend_url", "audit")
+DRY_RUN = _flag("--dry-run", "Show the request that would be made, and send nothing.")
+YES = _flag("--yes", "Go on without being asked.", "-y")
+
+
+def as_typed(hint: str) -> str:
+    """Word a hint of the wire for somebody at a command line."""
+    for said, typed in _TYPED.items():
+        hint = hint.replace(said, typed)
+    return _METHOD.sub(lambda found: f"`openhuman-core {kebab(found[1])} {kebab(found[2])}`", hint)
 
 
 class MethodGroup(click.Group):
@@ -101,20 +130,11 @@ def common_options(method: Any) -> list[click.Parameter]:
 def manner_options() -> list[click.Parameter]:
     """Make the options that say whether, as whom and where calls are made."""
     return [
-        *setting_options(),
-        _flag("--dry-run", "Show the request that would be made, and send nothing."),
-        _option("--yes", "-y", is_flag=True, help="Go on without being asked."),
-        _option("--expect-user", metavar="ID", help="Write only as this user."),
-        _option("--expect-team", metavar="ID", help="Write only in this team."),
-    ]
-
-
-def setting_options() -> list[click.Parameter]:
-    """Make the options that are settings."""
-    return [
-        _option("--profile", metavar="NAME", help="Use this profile's credential, base URL, journal and limits."),
-        _option("--backend-url", metavar="URL", help="Ask this hosted API."),
-        _option("--audit", metavar="FILE", help="Add a JSON line for each write to this file."),
+        *SETTING_OPTIONS,
+        DRY_RUN,
+        YES,
+        click.Option(["--expect-user"], metavar="ID", help="Write only as this user."),
+        click.Option(["--expect-team"], metavar="ID", help="Write only in this team."),
     ]
 
 
@@ -128,9 +148,9 @@ def output_options() -> list[click.Parameter]:
     return [
         _flag("--json", "Print one JSON document, as it is done off a terminal."),
         _flag("--jsonl", "Print a list as one JSON document a line."),
-        _option("--query", metavar="EXPR", help="Print a part of the result (JMESPath)."),
+        click.Option(["--query"], metavar="EXPR", help="Print a part of the result (JMESPath)."),
         _flag("--envelope", "Print the result with its log lines."),
-        _option("--verbose", "-v", is_flag=True, help="Print the log lines on stderr."),
+        _flag("--verbose", "Print the log lines on stderr.", "-v"),
     ]
 
 
@@ -156,7 +176,7 @@ def _builtin_command(name: str, method: str) -> click.Command:
     from openhuman_core.runtime.builtins import BUILTINS  # noqa: PLC0415 - see above
 
     text = " ".join((inspect.getdoc(BUILTINS[method]) or "").split())
-    options = [*output_options(), _option("--yes", "-y", is_flag=True, help="Go on without being asked.")]
+    options = [*output_options(), YES]
     return click.Command(
         name, callback=lambda **given: perform(method, None, manner_of(given)), params=options, help=text
     )
@@ -180,11 +200,3 @@ def _notes(method: Any) -> str:
     if method.secret:
         notes.append("Its result holds a secret.")
     return " ".join(notes)
-
-
-def _flag(name: str, text: str) -> click.Option:
-    return click.Option([name], is_flag=True, help=text)
-
-
-def _option(*names: str, **settings: Any) -> click.Option:
-    return click.Option([*names], **settings)
