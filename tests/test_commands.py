@@ -19,6 +19,7 @@ from openhuman_core.cli.text import kebab
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.openrpc import ERRORS
 from openhuman_core.runtime.builtins import BUILTINS
+from tests.support.daemon import run as run_process
 from tests.support.recorder import CLOSE, Recorder, answer, ok
 
 METHODS = app.registry().all()
@@ -377,6 +378,27 @@ def test_completion_is_printed(command: Run, shell: str) -> None:
     """For a shell to source."""
     done = command("completion", shell)
     assert (done.code, b"_OPENHUMAN_CORE_COMPLETE" in done.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("openhuman-core help ex", "plain,exit-codes"),
+        ("openhuman-core help bi", "plain,billing"),
+        ("openhuman-core serve --max-b", "plain,--max-batch"),
+        ("openhuman-core run --read-", "plain,--read-only"),
+        ("openhuman-core batch mem", "file,mem"),
+        ("openhuman-core auth login --token-file sec", "file,sec"),
+        ("openhuman-core auth consume-login-token --login-token-file sec", "file,sec"),
+        ("openhuman-core billing top-up --amo", "plain,--amount-usd"),
+        ("openhuman-core bil", "plain,billing"),
+    ],
+)
+def test_a_shell_completes(home: Any, typed: str, offered: str) -> None:
+    """Commands, topics, options, and files where a file is expected."""
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = run_process(home, stdin=b"", _OPENHUMAN_CORE_COMPLETE="bash_complete", **words)
+    assert done.stdout.decode().splitlines() == [offered]
 
 
 def test_a_charge_that_cannot_be_followed_is_printed_all_the_same(command: Run, backend: Recorder) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +12,7 @@ import click
 from openhuman_core.app import App
 from openhuman_core.cli.call import account_of, in_app, loaded
 from openhuman_core.cli.failures import DONE, SIGN_IN
+from openhuman_core.cli.options import Param, gather, options_for
 from openhuman_core.cli.tree import SETTING_OPTIONS, YES, output_of, output_options, settings_of
 from openhuman_core.errors import CoreError
 from openhuman_core.protocol.messages import encode
@@ -21,10 +21,12 @@ KIND = click.Option(
     ["--kind"], type=click.Choice(["session", "api-key"]), default="session", show_default=True, help="What it is."
 )
 
+TOKEN = Param("token", "secret", "the session token, or the API key.", required=False)
+
 
 def login(**given: Any) -> int:
     """Store a session token, verified with the hosted API, or an API key."""
-    token = _token(stdin=given["token_stdin"], file=given["token_file"], kind=given["kind"])
+    token = _token(given)
 
     async def store(app: App) -> Any:
         if given["kind"] == "session":
@@ -78,18 +80,15 @@ async def _state(app: App) -> dict[str, Any]:
     return {**found, "userId": user or found["userId"], "teamId": team}
 
 
-def _token(*, stdin: bool, file: str | None, kind: str) -> str:
-    if file is not None:
-        try:
-            return Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as problem:
-            raise click.UsageError(f"{file} cannot be read") from problem
-    if stdin:
-        return sys.stdin.read().strip()
+def _token(given: Mapping[str, Any]) -> str:
+    """Read the token from where it is said to be, or ask for it."""
+    told = gather([TOKEN], given)
+    if TOKEN.name in told:
+        return str(told[TOKEN.name])
     if not sys.stdin.isatty():
         raise click.UsageError("nobody can be asked here: give --token-stdin or --token-file PATH")
-    asked: str = click.prompt("API key" if kind == "api-key" else "Session token", hide_input=True, err=True)
-    return asked.strip()
+    what = "API key" if given["kind"] == "api-key" else "Session token"
+    return str(click.prompt(what, hide_input=True, err=True)).strip()
 
 
 def _command(callback: Any, *options: click.Parameter) -> click.Command:
@@ -102,12 +101,7 @@ def _command(callback: Any, *options: click.Parameter) -> click.Command:
 
 
 COMMANDS: Mapping[str, click.Command] = {
-    "login": _command(
-        login,
-        KIND,
-        click.Option(["--token-stdin"], is_flag=True, help="Read it from stdin."),
-        click.Option(["--token-file"], metavar="PATH", help="Read it from a file."),
-    ),
+    "login": _command(login, KIND, *options_for(TOKEN)),
     "status": _command(status),
     "logout": _command(logout),
 }

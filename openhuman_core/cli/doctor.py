@@ -31,12 +31,12 @@ def examine(output: Output, options: Mapping[str, str | None]) -> int:
         given = {name: value for name, value in options.items() if value}
         profile = configuration.profile_of(given, environ)
         problem, settings = failure, Settings(home=configuration.home_of(environ), profile=profile)
-    checks, code = in_app(settings, lambda app: _examine(Checks(app, problem)))
+    checks, code = in_app(settings, lambda app: _examine(_Checks(app, problem)))
     output.show({"checks": checks})
     return code
 
 
-class Checks:
+class _Checks:
     """What is looked at; `problem` says why the settings cannot be read, without which nothing is sent anywhere."""
 
     def __init__(self, app: App, problem: Configuration | None) -> None:
@@ -44,13 +44,11 @@ class Checks:
         self.problem = problem
 
     async def settings(self) -> str:
-        """Look whether flags, environment and file make sense."""
         if self.problem is not None:
             raise self.problem
         return f"the environment and {self.app.settings.core / 'config.toml'} can be read"
 
     async def home(self) -> str:
-        """Look whether the home can be written."""
         core = self.app.settings.core
         place = next(path for path in (core, *core.parents) if path.exists())
         if not os.access(place, os.W_OK):
@@ -58,17 +56,14 @@ class Checks:
         return str(core)
 
     async def store(self) -> str:
-        """Look into the credential store."""
         return self.app.stored()
 
     async def base_url(self) -> str:
-        """Look whether a credential may go to the base URL."""
         if self.problem is not None:
             raise Configuration("not known while the settings cannot be read", hint="Mend the settings first.")
         return self.app.base_url()
 
     async def hosted_api(self) -> str:
-        """Look whether the hosted API answers, and what time it is there."""
         base_url = await self.base_url()
         skew = await self.app.probe()
         if skew is not None and abs(skew) > TOLERATED_SKEW_SECONDS:
@@ -76,13 +71,12 @@ class Checks:
         return f"{base_url} answers"
 
     async def credential(self) -> str:
-        """Look whether the hosted API takes the credential."""
         await self.base_url()
         await self.app.call(ME, {})
         return f"{self.app.credential_source()}, taken by the hosted API"
 
 
-async def _examine(checks: Checks) -> tuple[list[dict[str, Any]], int]:
+async def _examine(checks: _Checks) -> tuple[list[dict[str, Any]], int]:
     looks: dict[str, Callable[[], Awaitable[str]]] = {
         "settings": checks.settings,
         "home": checks.home,

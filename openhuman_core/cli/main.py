@@ -164,20 +164,25 @@ def methods() -> None:
         click.echo(f"{name:{width}}  {effect:6}  {summary}")
 
 
-@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-@click.pass_context
-def serve(ctx: click.Context, words: tuple[str, ...]) -> int:
+class _ServeCommand(click.Command):
+    """The daemon; its options are the settings, which are read when somebody asks for them."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from openhuman_core.settings import FLAGS  # noqa: PLC0415 - help of the whole has no use for it
+
+        helps = {flag: f"{item.metadata['help']} [default: {item.default}]" for flag, item in FLAGS.items()}
+        is_flag = {flag: isinstance(item.default, bool) for flag, item in FLAGS.items()}
+        flags = [click.Option([f"--{flag}"], is_flag=is_flag[flag], help=text) for flag, text in helps.items()]
+        return [*flags, *super().get_params(ctx)]
+
+
+@cli.command(cls=_ServeCommand)
+def serve(**given: Any) -> int:
     """Speak JSON-RPC 2.0 on stdin and stdout until the input ends."""
-    from openhuman_core import app, settings  # noqa: PLC0415 - help has no use for it
+    from openhuman_core import app  # noqa: PLC0415 - help has no use for it
     from openhuman_core.runtime.streams import Streams  # noqa: PLC0415 - see above
 
-    if not {"-h", "--help"} & set(words):
-        return app.serve(list(words), Streams())
-    click.echo(f"Usage: {PROGRAM} serve [OPTIONS]\n\n  {ctx.command.help}\n\nOptions:")
-    for flag, item in settings.FLAGS.items():
-        click.echo(f"  --{flag:24} {item.metadata['help']} [default: {item.default}]")
-    return DONE
+    return app.serve([f"--{kebab(name)}={value}" for name, value in given.items() if value], Streams())
 
 
 cli.add_command(serve, "run")
@@ -198,8 +203,12 @@ def sandbox(port: int, state: Path | None) -> None:
     anyio.run(serve_sandbox, port, state, click.echo)
 
 
+def _help_words(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    return [word for word in (*TOPICS, *cli.list_commands(ctx)) if word.startswith(begun)]
+
+
 @cli.command("help", params=[YES])
-@click.argument("words", nargs=-1)
+@click.argument("words", nargs=-1, shell_complete=_help_words)
 @click.pass_context
 def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
     """Explain a command, or one of: environment, exit-codes, idempotency, output."""
@@ -240,7 +249,7 @@ def doctor(**given: Any) -> int:
 
 
 @cli.command(help=BATCH_HELP, params=manner_options())
-@click.argument("file")
+@click.argument("file", type=click.Path(allow_dash=True))
 @click.option("--method", default=None, metavar="NAME", help="The method of every row, as a CSV file needs it.")
 @click.option("--concurrency", default=4, show_default=True, type=click.IntRange(1, 100), help="Rows at the same time.")
 @click.option(

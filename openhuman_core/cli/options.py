@@ -62,7 +62,7 @@ def options_for(param: Param) -> list[click.Option]:
     if param.type == "secret":
         return [
             click.Option([f"--{param.option}-stdin"], is_flag=True, help=f"Read it from stdin: {text}"),
-            click.Option([f"--{param.option}-file"], metavar="PATH", help=f"Read it from a file: {text}"),
+            click.Option([f"--{param.option}-file"], type=click.Path(), help=f"Read it from a file: {text}"),
         ]
     if param.type == "boolean":
         return [click.Option([f"--{param.option}/--no-{param.option}"], default=None, help=text)]

@@ -136,8 +136,7 @@ def _print_view(value: Any) -> None:
     from rich.console import Console  # noqa: PLC0415 - a terminal's library
 
     console = Console(markup=False, highlight=False, emoji=False)
-    if console.width < NARROWEST:  # a size that is not known, or not meant
-        console = Console(markup=False, highlight=False, emoji=False, width=NARROWEST)
+    console.width = max(console.width, NARROWEST)  # less is a size that is not known, or not meant
     for view in _views(value, console.width):
         console.print(view, overflow="fold")
 
