@@ -165,6 +165,24 @@ def test_scripts_sign_in_without_a_terminal(home: Path, backend: Recorder, kind:
     assert backend.seen[-1].headers[header[0]] == header[1]
 
 
+@pytest.mark.parametrize(
+    ("words", "verb"),
+    [(["login"], "GET"), (["login", "--kind", "api-key"], None), (["logout"], None)],
+    ids=["a session", "an API key", "signing out"],
+)
+def test_a_dry_run_signs_nobody_in_or_out(home: Path, backend: Recorder, words: list[str], verb: str | None) -> None:
+    """It shows what would be asked, and no token."""
+    variables = {"BACKEND_URL": backend.url}
+    run(home, "auth", "login", "--kind", "api-key", "--token-stdin", stdin=b"the-stored-key", **variables)
+    stored, asked = (home / "core" / "credentials.json").read_bytes(), len(backend.seen)
+    options = ["--token-stdin"] if words[0] == "login" else []
+    done = run(home, "auth", *words, *options, "--dry-run", stdin=SESSION.encode(), **variables)
+    plan = json.loads(done.stdout)
+    assert (done.returncode, plan["dryRun"], (plan["request"] or {}).get("verb")) == (0, True, verb)
+    assert SESSION.encode() not in done.stdout
+    assert ((home / "core" / "credentials.json").read_bytes(), len(backend.seen)) == (stored, asked)
+
+
 def test_signing_in_where_nobody_can_be_asked_says_how(home: Path) -> None:
     """A prompt would hang a script for ever."""
     done = run(home, "auth", "login")

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from openhuman_core.app import App
-from openhuman_core.cli.call import account_of, in_app, loaded
+from openhuman_core.cli.call import account_of, in_app, loaded, perform
 from openhuman_core.cli.failures import DONE, SIGN_IN
 from openhuman_core.cli.options import Param, gather, options_for
-from openhuman_core.cli.tree import SETTING_OPTIONS, YES, output_of, output_options, settings_of
+from openhuman_core.cli.tree import DRY_RUN, SETTING_OPTIONS, YES, manner_of, output_of, output_options, settings_of
 from openhuman_core.errors import CoreError
 from openhuman_core.protocol.messages import encode
 
@@ -21,17 +21,21 @@ KIND = click.Option(
     ["--kind"], type=click.Choice(["session", "api-key"]), default="session", show_default=True, help="What it is."
 )
 
+STORE_KEY = "openhuman.auth_set_credential"
 TOKEN = Param("token", "secret", "the session token, or the API key.", required=False)
 
 
 def login(**given: Any) -> int:
     """Store a session token, verified with the hosted API, or an API key."""
     token = _token(given)
+    if given["kind"] == "session":
+        return perform("openhuman.auth_store_session", {"token": token}, manner_of(given))
+    params = {"token": token, "kind": "api-key"}
+    if given["dry_run"]:
+        return perform(STORE_KEY, params, manner_of(given))
 
     async def store(app: App) -> Any:
-        if given["kind"] == "session":
-            return (await app.call("openhuman.auth_store_session", {"token": token})).value
-        await app.call("openhuman.auth_set_credential", {"token": token, "kind": "api-key"})
+        await app.call(STORE_KEY, params)
         return await _state(app)
 
     output_of(given).show(in_app(loaded(settings_of(given)), store))
@@ -47,9 +51,7 @@ def status(**given: Any) -> int:
 
 def logout(**given: Any) -> int:
     """Forget every stored credential; those of the environment are not this program's to forget."""
-    outcome = in_app(loaded(settings_of(given)), lambda app: app.call("openhuman.auth_clear_credential", {}))
-    output_of(given).show(outcome.value, outcome.logs)
-    return DONE
+    return perform("openhuman.auth_clear_credential", {}, manner_of(given))
 
 
 async def _state(app: App) -> dict[str, Any]:
@@ -101,7 +103,7 @@ def _command(callback: Any, *options: click.Parameter) -> click.Command:
 
 
 COMMANDS: Mapping[str, click.Command] = {
-    "login": _command(login, KIND, *options_for(TOKEN)),
+    "login": _command(login, KIND, *options_for(TOKEN), DRY_RUN),
     "status": _command(status),
-    "logout": _command(logout),
+    "logout": _command(logout, DRY_RUN),
 }
