@@ -367,10 +367,14 @@ def test_help_has_topics(command: Run, topic: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, _ in commands()])
 def test_every_command_explains_itself(command: Run, name: str) -> None:
-    """By --help and by help, in the same words."""
+    """Example first; by --help and by help, in the same words."""
     told = command(*name.split(), "--help")
     assert (told.code, told.err) == (0, b"")
-    assert b"Usage: " in told.out
+    usage, _, example, words, *_ = told.out.decode().splitlines()
+    assert usage.startswith(f"Usage: openhuman-core {name}")
+    assert (example, f"openhuman-core {name.replace('run', 'serve')}" in words) == ("  Example:", True)
+    assert told.out.index(b"Example:") < told.out.index(b"Options:")
+    assert told.out == command("help", *name.split()).out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

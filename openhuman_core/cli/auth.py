@@ -13,7 +13,16 @@ from openhuman_core.app import App
 from openhuman_core.cli.call import account_of, in_app, loaded, perform
 from openhuman_core.cli.failures import DONE, SIGN_IN
 from openhuman_core.cli.options import Param, gather, options_for
-from openhuman_core.cli.tree import DRY_RUN, SETTING_OPTIONS, YES, manner_of, output_of, output_options, settings_of
+from openhuman_core.cli.tree import (
+    DRY_RUN,
+    SETTING_OPTIONS,
+    YES,
+    Command,
+    manner_of,
+    output_of,
+    output_options,
+    settings_of,
+)
 from openhuman_core.errors import CoreError
 from openhuman_core.protocol.messages import encode
 
@@ -94,12 +103,8 @@ def _token(given: Mapping[str, Any]) -> str:
 
 
 def _command(callback: Any, *options: click.Parameter) -> click.Command:
-    return click.Command(
-        callback.__name__,
-        callback=callback,
-        params=[*options, *SETTING_OPTIONS, *output_options(), YES],
-        help=callback.__doc__,
-    )
+    name, params = callback.__name__, [*options, *SETTING_OPTIONS, *output_options(), YES]
+    return Command(name, callback=callback, params=params, help=callback.__doc__)
 
 
 COMMANDS: Mapping[str, click.Command] = {

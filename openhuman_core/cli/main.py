@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from openhuman_core.cli.tree import (
     GROUPS,
     SETTING_OPTIONS,
     SETTINGS,
+    Command,
     MethodGroup,
+    example,
     manner_of,
     manner_options,
     output_of,
@@ -30,31 +33,21 @@ from openhuman_core.cli.tree import (
 )
 from openhuman_core.errors import Configuration, CoreError, InvalidParams
 
-# What stands behind a \b is left as it is.
-HELP = """\
-OpenHuman's hosted API as one stable surface: plans, credits, payments and teams.
-
-\b
-Examples:
-  openhuman-core auth login
+EXAMPLES = """\
+openhuman-core auth login
   openhuman-core billing get-balance
   openhuman-core billing top-up --amount-usd 25 --gateway coinbase
   openhuman-core team change-member-role --team-id T --user-id U --role ADMIN
-  openhuman-core help exit-codes
-"""
+  openhuman-core help exit-codes"""
 # Click repeats words that it did not expect, and a secret may be among them.
 _ECHOED = re.compile(r"(unexpected extra arguments?) \(.*\)", re.DOTALL)
+_say = partial(click.echo, err=True)
 # Scripts may give it to every command; these have nothing to ask.
 YES = click.Option(["--yes", "-y"], is_flag=True, expose_value=False, help="Go on without being asked.")
-BATCH_HELP = """\
-Make a call of each row of FILE (`-` for stdin): JSON lines of {method, params, id?}, or CSV with --method.
 
-\b
-Example:
-  openhuman-core batch members.csv --method team.send_email_invite --yes
 
-The same run started again does only what is missing. Results are JSON lines in the order of the rows.
-"""
+class _Top(Command, click.Group):
+    command_class = Command
 
 
 def run(words: list[str]) -> int:
@@ -115,14 +108,14 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _say(line: str) -> None:
-    click.echo(line, err=True)
-
-
-@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": kebab})
+@click.group(
+    cls=_Top,
+    epilog=example(EXAMPLES),
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": kebab},
+)
 @click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
-    """Hold every command."""
+    """OpenHuman's hosted API as one stable surface: plans, credits, payments and teams."""
 
 
 def _auth_commands() -> Mapping[str, click.Command]:
@@ -135,15 +128,15 @@ for group in GROUPS:
     cli.add_command(MethodGroup(group, _auth_commands if group == "auth" else dict))
 
 
-@cli.command(params=manner_options())
+@cli.command(
+    params=manner_options(),
+    epilog=example("""openhuman-core call openhuman.billing_get_transactions --params '{"limit": 5}'"""),
+)
 @click.argument("method")
 @click.option("--params", default=None, metavar="JSON|@FILE|-", help="The method's params as a JSON object.")
 @click.option("--json", is_flag=True, expose_value=False, help="Tell a failure as JSON too.")
 def call(method: str, params: str | None, **given: Any) -> int:
-    """Call METHOD, by its name on the wire, and print its outcome as the wire has it.
-
-    Example: openhuman-core call openhuman.billing_get_transactions --params '{"limit": 5}'
-    """
+    """Call METHOD, by its name on the wire, and print its outcome as the wire has it."""
     from openhuman_core.cli.call import perform  # noqa: PLC0415 - help has no use for it
 
     return perform(method, _params(method, params), manner_of({**given, "envelope": True}))
@@ -164,7 +157,7 @@ def methods() -> None:
         click.echo(f"{name:{width}}  {effect:6}  {summary}")
 
 
-class _ServeCommand(click.Command):
+class _ServeCommand(Command):
     """The daemon; its options are the settings, which are read when somebody asks for them."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -176,7 +169,7 @@ class _ServeCommand(click.Command):
         return [*flags, *super().get_params(ctx)]
 
 
-@cli.command(cls=_ServeCommand)
+@cli.command(cls=_ServeCommand, epilog=example("openhuman-core serve --read-only"))
 def serve(**given: Any) -> int:
     """Speak JSON-RPC 2.0 on stdin and stdout until the input ends."""
     from openhuman_core import app  # noqa: PLC0415 - help has no use for it
@@ -207,32 +200,21 @@ def _help_words(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]
     return [word for word in (*TOPICS, *cli.list_commands(ctx)) if word.startswith(begun)]
 
 
-@cli.command("help", params=[YES])
+@cli.command("help", params=[YES], epilog=example("openhuman-core help exit-codes"))
 @click.argument("words", nargs=-1, shell_complete=_help_words)
-@click.pass_context
-def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
+def help_command(words: tuple[str, ...]) -> None:
     """Explain a command, or one of: environment, exit-codes, idempotency, output."""
     topic = TOPICS.get(kebab(" ".join(words)))
-    if topic is not None:
+    if topic is None:
+        cli.main([*words, "--help"], prog_name=PROGRAM, standalone_mode=False)
+    else:
         click.echo(topic)
-        return
-    context = ctx.find_root()
-    command: click.Command = context.command
-    for word in map(kebab, words):
-        found = command.get_command(context, word) if isinstance(command, click.Group) else None
-        if found is None:
-            raise click.UsageError(f"no such command or topic: {' '.join(words)}")
-        command, context = found, click.Context(found, info_name=word, parent=context)
-    click.echo(command.get_help(context))
 
 
-@cli.command(params=[YES])
+@cli.command(params=[YES], epilog=example("source <(openhuman-core completion bash)"))
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print what makes a shell complete commands and options.
-
-    Example: source <(openhuman-core completion bash)
-    """
+    """Print what makes a shell complete commands and options."""
     from click.shell_completion import get_completion_class  # noqa: PLC0415 - few ask
 
     kind = get_completion_class(shell)
@@ -248,7 +230,9 @@ def doctor(**given: Any) -> int:
     return examine(output_of(given), settings_of(given))
 
 
-@cli.command(help=BATCH_HELP, params=manner_options())
+@cli.command(
+    params=manner_options(), epilog=example("openhuman-core batch members.csv --method team.send_email_invite --yes")
+)
 @click.argument("file", type=click.Path(allow_dash=True))
 @click.option("--method", default=None, metavar="NAME", help="The method of every row, as a CSV file needs it.")
 @click.option("--concurrency", default=4, show_default=True, type=click.IntRange(1, 100), help="Rows at the same time.")
@@ -258,7 +242,10 @@ def doctor(**given: Any) -> int:
 @click.option("--run", default=None, metavar="NAME", help="Name of the run; by default that of the file.")
 @click.option("--json", is_flag=True, expose_value=False, help="Tell a failure of the run itself as JSON.")
 def batch(**given: Any) -> int:
-    """Make a call of each row of a file."""
+    """Make a call of each row of FILE (`-` for stdin): JSON lines of {method, params, id?}, or CSV with --method.
+
+    The same run started again does only what is missing. Results are JSON lines in the order of the rows.
+    """
     from openhuman_core.cli.batch import Bulk, run_bulk  # noqa: PLC0415 - help has no use for it
 
     asked = {name: value for name, value in given.items() if name not in SETTINGS}

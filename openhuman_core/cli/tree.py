@@ -59,6 +59,23 @@ def as_typed(hint: str) -> str:
     return _METHOD.sub(lambda found: f"`openhuman-core {kebab(found[1])} {kebab(found[2])}`", hint)
 
 
+class Command(click.Command):
+    """A command whose help begins with an example: its epilog, or the command as it is."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write usage, example, text and options."""
+        self.epilog = self.epilog or example(ctx.command_path)
+        self.format_usage(ctx, formatter)
+        self.format_epilog(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        self.format_options(ctx, formatter)
+
+
+def example(words: str) -> str:
+    """Make an epilog of a command line, which is not wrapped."""
+    return f"\b\nExample:\n  {words}"
+
+
 class MethodGroup(click.Group):
     """The methods of one namespace, as commands; `extra` are commands that are no methods."""
 
@@ -103,11 +120,12 @@ def method_command(name: str, method: Any) -> click.Command:
         return perform(method.name, gather(params, given), manner_of(given))
 
     own = [option for param in params for option in options_for(param)]
-    return click.Command(
+    return Command(
         name,
         callback=run,
         params=[*own, *common_options(method)],
-        help=f"{method.summary}\n\n\b\nExample:\n  {_example(name, method, params)}\n\n{_notes(method)}",
+        help=f"{method.summary}\n\n{_notes(method)}",
+        epilog=example(_example(name, method, params)),
         short_help=method.summary,
         context_settings={"token_normalize_func": kebab},
     )
@@ -176,9 +194,11 @@ def _builtin_command(name: str, method: str) -> click.Command:
     from openhuman_core.runtime.builtins import BUILTINS  # noqa: PLC0415 - see above
 
     text = " ".join((inspect.getdoc(BUILTINS[method]) or "").split())
-    options = [*output_options(), YES]
-    return click.Command(
-        name, callback=lambda **given: perform(method, None, manner_of(given)), params=options, help=text
+    return Command(
+        name,
+        callback=lambda **given: perform(method, None, manner_of(given)),
+        params=[*output_options(), YES],
+        help=text,
     )
 
 
