@@ -25,7 +25,7 @@ def main() -> int:
         return run(words)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception as problem:  # noqa: BLE001 - see above
+    except (Exception, BaseExceptionGroup) as problem:  # noqa: BLE001 - see above
         from openhuman_core.runtime import logging  # noqa: PLC0415 - the command line's help has no use for it
 
         logging.configure("error", sys.stderr)
@@ -38,6 +38,7 @@ def _serve(flags: list[str]) -> int:
 
     _hold_signals()
     logging.configure("info", sys.stderr, beside=True)
+    logging.take_crashes()
     try:
         from openhuman_core.runtime.streams import Streams  # noqa: PLC0415 - see above
 

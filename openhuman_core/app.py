@@ -23,7 +23,7 @@ from openhuman_core.errors import InvalidParams
 from openhuman_core.registry.method import Namespace
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
-from openhuman_core.runtime import logging
+from openhuman_core.runtime import logging, redaction
 from openhuman_core.runtime.builtins import BUILTINS, Program, Vitals, call_builtin
 from openhuman_core.runtime.discovery import Discovery
 from openhuman_core.runtime.invoke import Invocation, Invoker, Record, cancelled
@@ -223,7 +223,7 @@ def serve(flags: list[str], streams: Streams) -> int:
     try:
         settings = configuration.load(configuration.parse_flags(flags), os.environ)
     except UsageError as problem:
-        sys.stderr.write(f"openhuman-core serve: {problem}\n")
+        sys.stderr.write(f"openhuman-core serve: {redaction.redact(str(problem))}\n")
         return USAGE
     logging.log.setLevel(settings.log_level.upper())
 

@@ -72,6 +72,7 @@ def loaded(options: Mapping[str, str | None], environ: Mapping[str, str] = os.en
 def in_app(settings: Settings, work: Callable[[App], Awaitable[T]]) -> T:
     """Do `work` with the program that `settings` describe; raises what it raises."""
     logging.configure("error", sys.stderr)
+    logging.take_crashes()
 
     async def main() -> T:
         async with App(settings) as app:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
-import traceback
+import sys
+import threading
 from functools import cached_property
 from queue import SimpleQueue
-from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
+
+from openhuman_core.runtime import redaction
 
 if TYPE_CHECKING:
     from pythonjsonlogger.json import JsonFormatter
@@ -19,16 +20,6 @@ log = logging.getLogger("openhuman_core")
 # So many records may wait for a slow reader of the log.
 MAX_UNWRITTEN = 10_000
 LAST_WORDS_SECONDS = 0.5
-
-# What a secret or a person's address looks like, wherever it stands.
-_SHAPES = re.compile(
-    r"eyJ[\w-]++\.[\w-]++\.[\w-]*"  # a JWT
-    r"|\b(?:sk|pk|rk|whsec|pi|seti|ohk)_[\w-]{6,}"  # keys and secrets of Stripe's form
-    r"|(?<=bearer )[\w.~+/=-]+"
-    r"|(?<![\w.+-])[\w.+-]++@[\w-]+\.[\w.-]+"  # an e-mail address; the start alone is tried
-    r"|(?<=\?)[^\s\"'#]+",  # a query string
-    re.IGNORECASE,
-)
 
 
 def configure(level: str, stream: TextIO, *, beside: bool = False) -> None:
@@ -41,6 +32,12 @@ def configure(level: str, stream: TextIO, *, beside: bool = False) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
     log.setLevel(level.upper())
+
+
+def take_crashes() -> None:
+    """Log what ends a thread or a destructor as a bug; Python would show what the exception says."""
+    sys.unraisablehook = lambda told: log.error("bug", exc_info=told.exc_value)
+    threading.excepthook = lambda told: log.error("bug", exc_info=told.exc_value)
 
 
 def announce(message: str, **facts: Any) -> None:
@@ -62,7 +59,7 @@ class _Beside(logging.Handler):
         self._stream = stream
         self._records: SimpleQueue[logging.LogRecord | None] = SimpleQueue()
         self._dropped = 0
-        self._writer = Thread(target=self._write, daemon=True)
+        self._writer = threading.Thread(target=self._write, daemon=True)
         self._writer.start()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -94,7 +91,13 @@ class _Formatter(logging.Formatter):
     """python-json-logger's formatter, loaded when the first record is written: start-up does not wait for it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._json.format(record)
+        try:
+            return self._json.format(record)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as problem:
+            # Words that do not fit their record; logging would show both as they are.
+            told = log.makeRecord(record.name, record.levelno, __file__, 0, "a record cannot be worded", (), None)
+            told.problem, told.place = type(problem).__name__, f"{record.module}:{record.lineno}"
+            return self._json.format(told)
 
     @cached_property
     def _json(self) -> JsonFormatter:
@@ -102,40 +105,18 @@ class _Formatter(logging.Formatter):
 
         class Formatter(JsonFormatter):
             def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-                return {name: _covered(value) for name, value in log_data.items()}
+                return {name: redaction.covered(value, name) for name, value in log_data.items()}
 
             def formatException(  # noqa: N802 - logging's name
                 self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
             ) -> str:
-                return _without_messages(ei[1])
+                return redaction.trace_of(ei[1])
+
+            def formatStack(self, stack_info: str) -> str:  # noqa: N802 - logging's name
+                return "\n".join(line for line in stack_info.splitlines() if line.startswith("  File "))
 
         return Formatter(
             "%(asctime)s %(levelname)s %(message)s",
             rename_fields={"asctime": "time", "levelname": "level", "exc_info": "exception"},
             datefmt="%Y-%m-%dT%H:%M:%S%z",
         )
-
-
-def redact(text: str) -> str:
-    """Cover what has the shape of a secret."""
-    return _SHAPES.sub("[redacted]", text)
-
-
-def _covered(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _covered(member) for name, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [_covered(item) for item in value]
-    return redact(value) if isinstance(value, str) else value
-
-
-def _without_messages(problem: BaseException | None) -> str:
-    """Tell where an exception came from; its message may hold anything, so it is not told."""
-    lines = []
-    while problem is not None:
-        lines.append(f"{type(problem).__module__}.{type(problem).__qualname__}")
-        lines += [f"  {f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(problem.__traceback__)]
-        for part in problem.exceptions if isinstance(problem, BaseExceptionGroup) else ():
-            lines.append(_without_messages(part))
-        problem = problem.__cause__ or problem.__context__
-    return "\n".join(lines)

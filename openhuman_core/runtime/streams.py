@@ -10,11 +10,14 @@ import sys
 from threading import Thread
 
 from openhuman_core.errors import Configuration
+from openhuman_core.runtime import redaction
 from openhuman_core.runtime.logging import log
 
 READ_SIZE = 65_536
-# A line longer than this is told in parts.
+# A line longer than this is told in parts. It is covered as a whole before: half of a secret looks like none.
 MAX_TEXT = 4096
+# More than this of a line is not kept; such a piece ends where a list of values has a comma, or between words.
+MAX_LINE = 2**18
 # How long the end waits for children that still hold the descriptor.
 LAST_WORDS_SECONDS = 0.2
 
@@ -67,8 +70,9 @@ def _log_lines(descriptor: int) -> None:
     rest = b""
     while data := os.read(descriptor, READ_SIZE):
         *lines, rest = (rest + data).split(b"\n")
-        if len(rest) > MAX_TEXT:
-            lines, rest = [*lines, rest], b""
+        if len(rest) > MAX_LINE:
+            end = max(rest.rfind(b","), 0) or max(rest.rfind(b" "), 0) or len(rest)
+            lines, rest = [*lines, rest[:end]], rest[end:]
         for line in lines:
             _log(line)
     _log(rest)
@@ -76,5 +80,6 @@ def _log_lines(descriptor: int) -> None:
 
 
 def _log(line: bytes) -> None:
-    for start in range(0, len(line), MAX_TEXT):
-        log.warning("stray_stdout", extra={"text": line[start : start + MAX_TEXT].decode(errors="replace")})
+    text = redaction.redact(line.decode(errors="replace"))
+    for start in range(0, len(text), MAX_TEXT):
+        log.warning("stray_stdout", extra={"text": text[start : start + MAX_TEXT]})

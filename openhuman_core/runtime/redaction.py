@@ -1,0 +1,193 @@
+"""What is covered in whatever is logged: by the key that a value stands under, and by the shape that it has.
+
+Rather too much is covered than too little. Every pattern takes a time in proportion to the text; none is compiled
+before it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+COVER = "[redacted]"
+# Enough of an id to tell a few apart, and too little to use one; our own stays whole.
+ID_LENGTH = 8
+CORRELATION_ID = "correlationId"
+# A person's name is often in it.
+_HOME = os.path.expanduser("~")  # noqa: PTH111 - Path's raises where there is none
+# A secret under 8 characters is covered where it stands alone; one under 4 not at all, since every text holds it.
+LONG_ENOUGH, TOO_SHORT = 8, 4
+
+# Any of these in a key, whatever its spelling, makes it one of a secret or of personal data.
+_STEM = (
+    r"token|secret|passw|passphrase|passcode|pwd|credential|authorization|cookie|apikey|privatekey|accesskey|signature"
+    r"|keymaterial|bearer|jwt|fingerprint|mail|coupon|paymentmethod|cardnumber|cardholder|cvc|cvv|iban|accountnumber"
+    r"|phone|firstname|lastname|fullname|username|displayname|telegram|address|postalcode|birth|payload|metadata"
+    r"|billingdetails"
+)
+# So does one of these as its last word, unless a harmless one stands before it: an exit code is no coupon's.
+_LAST_WORD = r"keys?|codes?|auth|session|sid|pin|otp|name|user|login|pass|line[12]|city|zip|card|last4|nonce|salt"
+_HARMLESS = ("exit", "status", "error", "return", "country", "currency", "host", "file", "logger", "thread", "method")
+_WORDS = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+\d*|\d+"
+
+# Where a word begins, also behind what a text inside another text writes for a line end, and percent-encoded.
+_START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
+# A key, and what stands between it and its value: in JSON, in JSON inside JSON, in pairs of Python, in a query, in XML.
+_KEYED = (
+    rf"{_START}([A-Za-z_][\w-]{{0,63}}+)(?![\w-])"
+    r"((?:\\{0,8}[\"'])?\s{0,4}(?:=?>|[:=])\s{0,4}|\\{0,8}[\"']\s{0,4},\s{0,4}(?=b?\\{0,8}[\"'])|(?:%2[27])?%3[AaDd])"
+    r"(?:[bru](?=[\"']))?"
+)
+_QUOTE = r"(?<!\\)(\\{0,8}+)([\"'])"
+# How far a value without quotes goes, by the first and by the last character that stand before it.
+_BARE = {'"': r"[^\s,}\])]*+", "%": r"[^\s\"'&]*+", "=": r"[^\s&\"'<>]*+", ">": r"[^<\n]*+", ":": r"[^\n]*+"}
+
+# Scheme, host with what may stand before it, and the rest; a slash may be escaped.
+_LINK = r"([a-z][a-z0-9+.-]{0,15}:(?:\\?/){2})([^\s\"'<>\\/?#]*+)((?:[^\s\"'<>\\]|\\/)*+)"
+_TOKEN = (
+    r"eyJ[\w-]{16,}+(?:\.[\w-]*+){0,4}|eyJ[\w-]++\.[\w-]++(?:\.[\w-]*+){0,3}"  # a JWT, also one that is cut short
+    rf"|{_START}(?:[spr]k_|sk-|whsec_|ohk_)[\w-]{{6,}}+"  # keys, as the hosted API and others make them
+    rf"|{_START}(?:pi|seti)_[A-Za-z0-9]{{1,64}}+_secret_[\w-]++"  # what confirms a payment
+    r"|(?i:(?<=bearer )[\w.~+/=-]++|(?<=basic )[\w+/=-]{8,}+)"
+)
+_SHAPES = (
+    rf"{_TOKEN}|{_START}(?:pi|seti|cs|pm|cus|ch|tok|src|sub|acct)_(?=[A-Za-z_]{{0,64}}\d)[\w-]{{6,}}+"
+    r"|(?<![\w.+-])[\w.+-]++(?:@|%40)\w[\w.-]*+"  # an e-mail address
+    r"|(?<=\?)[^\s\"']++|(?i:https?%3a%2f%2f[^\s\"']++)"  # a query with a fragment, an encoded link
+    r"|(?P<path>(?:(?<=GET |PUT )|(?<=HEAD |POST )|(?<=PATCH )|(?<=DELETE ))/[^\s\"']*+(?:\ HTTP/)?)"
+    r"|(?P<card>(?<!\d)[2-6](?:(?:[ \t\xa0+-]|%20)?\d){12,18}(?!\d))"
+    r"|(?P<run>(?<![\w+=-])[\w+=-]{24,}+)"
+)
+
+
+def covered(value: Any, key: str = "") -> Any:
+    """Give what may be logged of a value under `key`, in the types of JSON; an exception's message is not told."""
+    kind = _kind(key)
+    if value is None or isinstance(value, bool) or key == CORRELATION_ID:
+        return value
+    if kind == "secret":
+        return COVER
+    if isinstance(value, Mapping):
+        return {redact(str(name)): covered(member, str(name)) for name, member in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [covered(item, key) for item in value]
+    if isinstance(value, int | float) and redact(str(value)) == str(value):
+        return value
+    text = redact(str(type(value) if isinstance(value, BaseException) else value))
+    return _shortened(text) if kind == "id" else text
+
+
+def redact(text: str) -> str:
+    """Cover what stands in a text under the key of a secret, or has the shape of one."""
+    text = text.replace(_HOME, "~") if len(_HOME) > 1 else text
+    text = re.sub(_LINK, _host_only, text, flags=re.IGNORECASE)
+    return re.sub(_SHAPES, _cover_shape, _cover_keyed(text))
+
+
+def trace_of(problem: BaseException | None) -> str:
+    """Tell where an exception came from; its message may hold anything, so it is not told."""
+    lines = []
+    while problem is not None:
+        lines.append(f"{type(problem).__module__}.{type(problem).__qualname__}")
+        lines += [f"  {f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(problem.__traceback__)]
+        for part in problem.exceptions if isinstance(problem, BaseExceptionGroup) else ():
+            lines.append(trace_of(part))
+        problem = problem.__cause__ or problem.__context__
+    return "\n".join(lines)
+
+
+def without_tokens(value: Any, secrets: Iterable[str] = ()) -> Any:
+    """Cover in a JSON value what no caller is told: these secrets, whoever repeats them, and whatever is a token."""
+    spellings = sorted({form for secret in secrets for form in (secret, quote(secret, safe=""))}, key=len, reverse=True)
+    known = (
+        re.escape(form) if len(form) >= LONG_ENOUGH else rf"(?<!\w){re.escape(form)}(?!\w)"
+        for form in spellings
+        if len(form) >= TOO_SHORT
+    )
+    pattern = re.compile("|".join([*known, _TOKEN]))
+
+    def cover(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {cover(name): cover(member) for name, member in value.items()}
+        if isinstance(value, list):
+            return [cover(item) for item in value]
+        return pattern.sub(COVER, value) if isinstance(value, str) else value
+
+    return cover(value)
+
+
+@lru_cache(maxsize=1024)
+def _kind(key: str) -> str:
+    """Tell whether a `secret` (or personal data), or an `id` stands under a key, however the key is spelled."""
+    *_, before, last = ["", "", *(word.lower() for word in re.findall(_WORDS, key[:128]))]
+    squeezed = re.sub(r"[\W_]", "", key[:128]).lower()
+    if re.search(_STEM, squeezed) or (re.fullmatch(_LAST_WORD, last) and before not in _HARMLESS):
+        return "secret"
+    return "id" if last in ("id", "ids") else ""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= ID_LENGTH or text == COVER else f"{text[:ID_LENGTH]}…"
+
+
+def _cover_keyed(text: str) -> str:
+    keys, at, done, parts = re.compile(_KEYED), 0, 0, []
+    while key := keys.search(text, at):
+        at = key.end()
+        before = text[max(0, key.start() - 10) : key.start()].rstrip(" _-").lower()
+        kind = _kind(f"exit {key[1]}" if before.endswith(_HARMLESS) else key[1])
+        start, end = _value(text, key) if kind else (at, at)
+        if start < end and not text.startswith(COVER, start):
+            parts += [text[done:start], COVER if kind == "secret" else _shortened(text[start:end])]
+            at = done = end
+    return "".join([*parts, text[done:]])
+
+
+def _value(text: str, key: re.Match[str]) -> tuple[int, int]:
+    """Give where the value behind a key begins and ends."""
+    opening = re.compile(_QUOTE).match(text, key.end())
+    if opening:
+        closing = (quote for quote in re.compile(_QUOTE).finditer(text, opening.end()) if quote[2] == opening[2])
+        ends = (quote.start() for quote in closing if len(quote[1]) <= len(opening[1]))
+        return opening.end(), next(ends, len(text))
+    separator = key[2].strip().replace("'", '"').lstrip("\\")
+    pattern = _BARE.get(separator[0]) if separator[0] in '"%' else _BARE.get(separator[-1])
+    if re.compile(r"\w{0,64}[\[{(]").match(text, key.end()) or re.search("cookie|auth", key[1], re.IGNORECASE):
+        pattern = None
+    bare = re.compile(pattern or _BARE[":"]).match(text, key.end())
+    return key.end(), bare.end() if bare else key.end()
+
+
+def _host_only(link: re.Match[str]) -> str:
+    """Leave of a link what tells where it leads: what stands before the host and behind it may be a secret."""
+    before, at, host = link[2].rpartition("@")
+    return f"{link[1]}{COVER if before else ''}{at}{host}{link[3] if link[3] in ('', '/') else f'/{COVER}'}"
+
+
+def _cover_shape(shape: re.Match[str]) -> str:
+    text = shape[0]
+    match shape.lastgroup:
+        case "path" if text.endswith(" HTTP/"):
+            return f"/{COVER} HTTP/"  # a request line has no template
+        case "path":
+            return "/".join(
+                part if re.fullmatch(r"[A-Za-z-]{0,24}|\{\w+\}", part) else COVER for part in text.split("/")
+            )
+        case "card" if not _is_card_number(re.sub(r"%20|\D", "", text)):
+            return text
+        case "run" if re.fullmatch(r"(?=.*\d)[0-9a-fA-F-]{24,64}", text):
+            return _shortened(text)
+        case "run" if not all(re.search(kind, text) for kind in ("[a-z]", "[A-Z]", r"\d")):
+            return text  # it does not look random
+    return COVER
+
+
+def _is_card_number(digits: str) -> bool:
+    """Check the last digit of a card's number (ISO/IEC 7812-1, annex B)."""
+    doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (sum(map(int, digits[-1::-2])) + sum(doubled)) % 10 == 0
