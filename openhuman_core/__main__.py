@@ -15,6 +15,10 @@ def main() -> int:
 
     The command line's catch-all stands here, so that a bug ends in a log line that holds no secret.
     """
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - there is none on Windows
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no crash writes to a file what this process holds
     gc.disable()  # what imports make stays, and looking for garbage in it takes a tenth of a short run
     words = sys.argv[1:]
     try:

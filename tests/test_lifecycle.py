@@ -518,3 +518,22 @@ def test_health_tells_how_the_program_is(start: StartDaemon) -> None:
         "baseUrl": "https://example.com:8443",
         "policy": {},
     }
+
+
+@pytest.mark.parametrize("words", [["serve"], ["sandbox", "--port", "0"]], ids=" ".join)
+def test_no_crash_leaves_a_core_dump(home: Path, words: list[str]) -> None:
+    """The memory of the program holds credentials; neither it nor a child may have it written to a file."""
+    with subprocess.Popen(
+        [*COMMAND, *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(home, OPENHUMAN_READY="1"),
+    ) as process:
+        first = process.stderr if words == ["serve"] else process.stdout
+        assert first is not None
+        assert first.readline()
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+        process.kill()
+    line = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert line.split()[4:6] == ["0", "0"]
