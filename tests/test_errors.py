@@ -10,11 +10,14 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -67,6 +70,19 @@ def storing(backend: Recorder, tmp_path_factory: pytest.TempPathFactory) -> Iter
     env = {"BACKEND_URL": backend.url, "OPENHUMAN_CREDENTIAL_STORE": "file"}
     with Daemon(tmp_path_factory.mktemp("home"), env=env) as daemon:
         yield daemon
+
+
+@pytest.fixture(scope="module")
+def echoed_to(backend: Recorder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartWith]:
+    """Give daemons that hold a secret in a variable and try nothing twice."""
+    with ExitStack() as stack:
+
+        @cache
+        def start(variable: str) -> Daemon:
+            env = {"BACKEND_URL": backend.url, variable: ECHO}
+            return stack.enter_context(Daemon(tmp_path_factory.mktemp("home"), "--no-retries", env=env))
+
+        yield start
 
 
 @pytest.fixture(autouse=True)
@@ -510,3 +526,59 @@ def test_a_401_without_a_credential_is_a_refusal_like_others(storing: Daemon, ba
         "data": {"kind": "rejected", "retryable": False, "route": route, "httpStatus": 401, **REFUSAL_FACTS},
     }
     assert storing.result("openhuman.auth_clear_session")["result"] == {"removed": True}
+
+
+ECHO = "sk/echo-0123456789abcdef"  # what a path would have to encode
+FOREIGN = "ohk_of_somebody_else", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJl", "whsec_0123456789"
+
+
+def echoing(status: int, secret: str) -> bytes:
+    """Make a refusal that repeats a secret, and tokens that nobody sent, wherever it can."""
+    everything = f"{secret} in Bearer {secret}, {quote(secret, safe='')}, {' '.join(FOREIGN)}"
+    body = {
+        "success": False,
+        "error": f"refused {everything} for ada@example.com",
+        "errorCode": everything,
+        "details": {"fields": [{"received": secret, everything: 1}], "to": "ada@example.com"},
+    }
+    return answer(status, body, {"x-request-id": secret, "set-cookie": f"sid={secret}"})
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 409, 429, 500])
+@pytest.mark.parametrize("variable", ["OPENHUMAN_TOKEN", "OPENHUMAN_API_KEY"])
+def test_no_error_repeats_a_credential(
+    echoed_to: StartWith, backend: Recorder, variable: str, status: int, effect: str
+) -> None:
+    """The hosted API's words reach the caller without what it was shown in confidence, and without other tokens."""
+    name, params, _ = CALLS[effect]
+    backend.default = echoing(status, ECHO)
+    keyed = {"idempotencyKey": f"key-{status}-{effect}"} if status % 2 and effect != "read" else {}
+    error = echoed_to(variable).error(name, {**params, **keyed})
+    text = json.dumps(error)
+    assert not any(secret in text for secret in (ECHO, quote(ECHO, safe=""), json.dumps(ECHO)[1:-1], *FOREIGN))
+    assert "refused [redacted] in Bearer [redacted], [redacted], [redacted] [redacted] [redacted]" in error["message"]
+    assert error["data"]["details"] == {
+        "fields": [
+            {
+                "received": "[redacted]",
+                "[redacted] in Bearer [redacted], [redacted], [redacted] [redacted] [redacted]": 1,
+            }
+        ],
+        "to": "ada@example.com",
+    }
+    assert error["data"]["requestId"] == "[redacted]"
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("openhuman.auth_consume_login_token", {"loginToken": ECHO}), ("openhuman.auth_store_session", {"token": ECHO})],
+)
+@pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
+def test_no_error_repeats_a_token_of_the_params(
+    storing: Daemon, backend: Recorder, name: str, params: dict[str, Any], status: int
+) -> None:
+    """Nor does one hold a token that was given where a name is meant."""
+    backend.default = echoing(status, ECHO)
+    assert ECHO not in json.dumps(storing.error(name, {**params, "timeoutMs": 400}))
+    assert FOREIGN[1] not in json.dumps(storing.error(FOREIGN[1], params))

@@ -9,6 +9,7 @@ from typing import Any
 from openhuman_core.cli.text import harmless
 from openhuman_core.cli.tree import as_typed
 from openhuman_core.errors import CoreError
+from openhuman_core.runtime.redaction import without_tokens
 
 PROGRAM = "openhuman-core"
 
@@ -54,7 +55,8 @@ def error_of(failure: CoreError) -> dict[str, Any]:
     """Give the wire's error for a caller who types commands."""
     data = failure.data()
     hint = {"hint": as_typed(data["hint"])} if data.get("hint") else {}
-    return {"code": failure.code, "message": failure.message, **data, **hint}
+    told: dict[str, Any] = without_tokens({"code": failure.code, "message": failure.message, **data, **hint})
+    return told
 
 
 def in_one_line(failure: CoreError, *, as_json: bool) -> str:
@@ -70,4 +72,4 @@ def in_one_line(failure: CoreError, *, as_json: bool) -> str:
         "hint": data.get("hint"),
     }
     facts = "; ".join(f"{name}: {value}" for name, value in told.items() if value is not None)
-    return harmless(f"{PROGRAM}: {data['kind']}: {failure.message} ({facts})")
+    return harmless(f"{PROGRAM}: {data['kind']}: {data['message']} ({facts})")

@@ -62,6 +62,11 @@ class Params(BaseModel):
             if value is not None
         }
 
+    def secrets(self) -> list[str]:
+        """Give the values that no log and no error may hold."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+
 
 class NoParams(Params):
     """No params of its own."""

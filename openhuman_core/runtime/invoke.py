@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
@@ -17,6 +17,7 @@ from openhuman_core.registry.context import Context
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
+from openhuman_core.runtime import redaction
 from openhuman_core.runtime.audit import Audit
 from openhuman_core.runtime.logging import log
 from openhuman_core.runtime.policy import Policy
@@ -190,9 +191,12 @@ class Invoker:
 
     async def _run(self, invocation: Invocation) -> RpcOutcome[Any]:
         method, key, timeout = invocation.method, invocation.key, invocation.seconds_left()
+        secrets = invocation.params.secrets()
         try:
             backend = self.open()
             credential = backend.credentials.require(since=invocation.accepted) if method.needs_credential else None
+            if credential is not None:
+                secrets.append(credential.secret.get_secret_value())
             if method.route:
                 _ = backend.base_url  # step 8: told before anything that a method does of its own
             account = credential.account() if credential else ""
@@ -220,7 +224,7 @@ class Invoker:
                 make=lambda left: self._make(replace(context, timeout_seconds=left), invocation),
             )
         except CoreError as failure:
-            told(failure, method, invocation.sending)
+            told(failure, method, invocation.sending, secrets)
             raise
 
     async def _make(self, context: Context, invocation: Invocation) -> RpcOutcome[Any]:
@@ -243,11 +247,13 @@ def _silence(_value: Any) -> None:
     """Tell nobody of progress."""
 
 
-def told(failure: CoreError, method: Method, sending: Sending | None = None) -> CoreError:
+def told(failure: CoreError, method: Method, sending: Sending | None = None, secrets: Iterable[str] = ()) -> CoreError:
     """Add where to look when the outcome is unknown, and whether money moved for every method that pays.
 
-    That depends on how far `sending` had come; without it nothing was sent.
+    That depends on how far `sending` had come; without it nothing was sent. The hosted API's words may repeat the
+    `secrets` that it was sent; they are covered.
     """
+    failure.message, failure.facts = redaction.without_tokens([failure.message, failure.facts], secrets)
     if isinstance(failure, OutcomeUnknown) and method.verify and method.verify not in failure.message:
         failure.message = f"{failure.message}; {method.verify} shows whether it acted"
         failure.facts.setdefault("hint", f"Look at {method.verify} before making the call again.")

@@ -11,6 +11,7 @@ from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder, frame
 from openhuman_core.protocol.messages import Call
 from openhuman_core.runtime.builtins import Vitals
+from openhuman_core.runtime.redaction import without_tokens
 from openhuman_core.runtime.stdio import Wire
 
 MAX_UNREAD_BYTES = 2**20
@@ -95,6 +96,7 @@ class Replies:
         """Give `sink` a failure."""
         self._vitals.answered += 1
         self._vitals.errors[failure.kind] += 1
+        failure.message, failure.facts = without_tokens([failure.message, failure.facts])
         sink(messages.error(call_id, failure))
 
 

@@ -102,7 +102,10 @@ def trace_of(problem: BaseException | None) -> str:
 
 
 def without_tokens(value: Any, secrets: Iterable[str] = ()) -> Any:
-    """Cover in a JSON value what no caller is told: these secrets, whoever repeats them, and whatever is a token."""
+    """Cover in a JSON value what no caller is told: these secrets, whoever repeats them, and whatever is a token.
+
+    What is inside the value is changed in place.
+    """
     spellings = sorted({form for secret in secrets for form in (secret, quote(secret, safe=""))}, key=len, reverse=True)
     known = (
         re.escape(form) if len(form) >= LONG_ENOUGH else rf"(?<!\w){re.escape(form)}(?!\w)"
@@ -110,15 +113,20 @@ def without_tokens(value: Any, secrets: Iterable[str] = ()) -> Any:
         if len(form) >= TOO_SHORT
     )
     pattern = re.compile("|".join([*known, _TOKEN]))
-
-    def cover(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {cover(name): cover(member) for name, member in value.items()}
-        if isinstance(value, list):
-            return [cover(item) for item in value]
-        return pattern.sub(COVER, value) if isinstance(value, str) else value
-
-    return cover(value)
+    whole = [value]
+    left: list[Any] = [whole]
+    while left:  # details may be nested deeper than functions can be
+        members = left.pop()
+        if isinstance(members, dict):
+            named = {pattern.sub(COVER, name): member for name, member in members.items()}
+            members.clear()
+            members.update(named)
+        for at, member in [*(members.items() if isinstance(members, dict) else enumerate(members))]:
+            if isinstance(member, str):
+                members[at] = pattern.sub(COVER, member)
+            elif isinstance(member, dict | list):
+                left.append(member)
+    return whole[0]
 
 
 @lru_cache(maxsize=1024)
