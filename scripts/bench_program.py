@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 30.0
 WRITE_SIZE, READ_SIZE = 65_536, 2**18
 # Once in every answer, whatever the framing and the spacing.
 MARK = b'"jsonrpc"'

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import itertools
+import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -31,6 +32,8 @@ if TYPE_CHECKING:  # costly to import; the first call that needs them loads them
 
 # What reads params; it brings pydantic.
 CHECKS = "openhuman_core.registry.params"
+# Correlation ids of 64 bits: consecutive, from anywhere in the lower half.
+_IDS = itertools.count(secrets.randbits(63))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Record:
 
     method: Method | None = None
     started: float = field(default_factory=time.perf_counter)
-    correlation_id: str = field(default_factory=lambda: os.urandom(8).hex())
+    correlation_id: str = field(default_factory=lambda: f"{next(_IDS):016x}")
 
     def end(self, failure: CoreError | None = None) -> None:
         """Write the call's log line."""

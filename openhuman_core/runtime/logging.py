@@ -20,6 +20,10 @@ log = logging.getLogger("openhuman_core")
 # So many records may wait for a slow reader of the log.
 MAX_UNWRITTEN = 10_000
 LAST_WORDS_SECONDS = 0.5
+# Records are gathered for so long before they are written: each time takes its turn from the event loop.
+GATHER_SECONDS = 0.02
+# So many are written at once.
+PORTION = 100
 
 
 def configure(level: str, stream: TextIO, *, beside: bool = False) -> None:
@@ -59,6 +63,7 @@ class _Beside(logging.Handler):
         self._stream = stream
         self._records: SimpleQueue[logging.LogRecord | None] = SimpleQueue()
         self._dropped = 0
+        self._closing = threading.Event()
         self._writer = threading.Thread(target=self._write, daemon=True)
         self._writer.start()
 
@@ -70,21 +75,34 @@ class _Beside(logging.Handler):
 
     def close(self) -> None:
         self._records.put(None)
+        self._closing.set()
         self._writer.join(LAST_WORDS_SECONDS)
         super().close()
 
     def _write(self) -> None:
-        while (record := self._records.get()) is not None:
+        records: list[logging.LogRecord | None] = []
+        while None not in records:
+            records = self._take()
             try:
-                self._stream.write(self.format(record) + "\n")
+                lines = [self.format(record) for record in records if record is not None]
                 if self._dropped:
                     count, self._dropped = self._dropped, 0
                     late = log.makeRecord(log.name, logging.WARNING, __file__, 0, "records dropped", (), None)
                     late.count = count
-                    self._stream.write(self.format(late) + "\n")
+                    lines.append(self.format(late))
+                self._stream.write("".join(f"{line}\n" for line in lines))
                 self._stream.flush()
             except (OSError, ValueError):  # nobody will ever read it
                 return
+
+    def _take(self) -> list[logging.LogRecord | None]:
+        """Wait for a record, and give it with what comes behind it."""
+        records = [self._records.get()]
+        if self._records.qsize() < PORTION:
+            self._closing.wait(GATHER_SECONDS)
+        while len(records) < PORTION and not self._records.empty():
+            records.append(self._records.get())
+        return records
 
 
 class _Formatter(logging.Formatter):

@@ -15,6 +15,9 @@ from typing import Any
 from urllib.parse import quote
 
 COVER = "[redacted]"
+# So many texts, of at most so many characters, are known to hold nothing: calls are logged in nearly the same words.
+MAX_CLEAN, CLEAN_LENGTH = 1000, 200
+_clean: set[str] = set()
 # Enough of an id to tell a few apart, and too little to use one; our own stays whole.
 ID_LENGTH = 8
 CORRELATION_ID = "correlationId"
@@ -84,9 +87,16 @@ def covered(value: Any, key: str = "") -> Any:
 
 def redact(text: str) -> str:
     """Cover what stands in a text under the key of a secret, or has the shape of one."""
-    text = text.replace(_HOME, "~") if len(_HOME) > 1 else text
-    text = re.sub(_LINK, _host_only, text, flags=re.IGNORECASE)
-    return re.sub(_SHAPES, _cover_shape, _cover_keyed(text))
+    if text in _clean:
+        return text
+    told = text.replace(_HOME, "~") if len(_HOME) > 1 else text
+    told = re.sub(_LINK, _host_only, told, flags=re.IGNORECASE)
+    told = re.sub(_SHAPES, _cover_shape, _cover_keyed(told))
+    if told == text and len(text) <= CLEAN_LENGTH:
+        if len(_clean) >= MAX_CLEAN:
+            _clean.clear()
+        _clean.add(text)
+    return told
 
 
 def trace_of(problem: BaseException | None) -> str:
