@@ -28,8 +28,8 @@ MAX_QUEUED = 1024
 MAX_HELD_BYTES = 16 * 2**20
 # Cancellations that came before their request, and ids that were answered: as many as any peer has under way.
 REMEMBERED_IDS = 1024
-# How many calls are checked or begun before others have their turn.
-PORTION = 4
+# So long calls are checked before others have their turn, which costs as much as a few checks.
+TURN_SECONDS = 0.002
 
 Cut = Callable[[Invocation | None], CoreError]
 
@@ -158,10 +158,10 @@ class Calls:
 
     async def run(self, tasks: TaskGroup) -> None:
         """Check what is accepted and make a task in `tasks` of what passes, for ever."""
-        checked = 0
         while True:
             await self._arrived.wait()
             self._arrived = anyio.Event()
+            turn = anyio.current_time()
             while self._unchecked:
                 name = self._unchecked[0].call.method
                 if not self._invoker.can_check(name):
@@ -172,9 +172,9 @@ class Calls:
                     self._finish(accepted)
                 else:
                     tasks.start_soon(self._run, accepted, invocation)
-                checked += 1
-                if checked % PORTION == 0:
+                if anyio.current_time() - turn > TURN_SECONDS:
                     await anyio.lowlevel.checkpoint()
+                    turn = anyio.current_time()
 
     def _check(self, accepted: Accepted) -> Invocation | None:
         """Check the params, and whether the call is still to be made."""
