@@ -137,6 +137,12 @@ class App:
         # What is done here is one piece of work: a session that ends during it ended under all of its calls.
         return replace(self.invoker.prepare(method, params, Record()), accepted=self._opened)
 
+    async def check_account(self, team: str | None) -> None:
+        """Look whether writes, in `team` or in the active one, may be made as who is signed in; raises `CoreError`."""
+        backend = self.invoker.open()
+        credential = backend.credentials.require(since=self._opened)
+        await self.invoker.expectation.check(backend, credential, team, timeout_seconds=None)
+
     def credential(self) -> Credential | None:
         """Give the credential in force."""
         return self._open().credentials.current()

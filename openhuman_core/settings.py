@@ -27,7 +27,7 @@ STAGING = "https://staging-api.tinyhumans.ai"
 # Never sent anywhere: a name of the loopback range (RFC 6761) for the sandbox inside this process.
 SANDBOX = "http://sandbox.localhost"
 # What no file that was merely found may say: whose account it is, and which files are written.
-GUARDED = ("sandbox", "profile", "credential_store", "audit")
+GUARDED = ("sandbox", "profile", "credential_store", "audit", "expect_user", "expect_team")
 DEFAULT_PROFILE = "default"
 CredentialStoreKind = Literal["auto", "keychain", "file"]
 
@@ -92,6 +92,8 @@ class Settings:
     credential_store: CredentialStoreKind = _setting(  # noqa: RUF009 - as those above
         "auto", values.one_of("auto", "keychain", "file"), "Where the key that opens the stored credentials is kept."
     )
+    expect_user: str | None = _setting(None, values.text, "Write only as the user with this id.")
+    expect_team: str | None = _setting(None, values.text, "Write only in the team with this id.")
     audit: Path | None = _setting(  # noqa: RUF009 - as those above
         default=None, parse=Path, help_text="File that gets a JSON line for each write, before the write is answered."
     )
@@ -177,16 +179,16 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
 
 def profile_of(flags: Mapping[str, str], environ: Mapping[str, str]) -> str:
     """Give the profile's name; raises as `load` does."""
-    name: str | None = _said("profile", flags, environ)
-    return name or DEFAULT_PROFILE
+    return str(_said("profile", flags, environ) or DEFAULT_PROFILE)
 
 
 def _said(flag: str, flags: Mapping[str, str], environ: Mapping[str, str]) -> Any:
     """Give the value of a setting by its flag, else by the environment; None where neither says it."""
     item = FLAGS[flag]
-    if flags.get(item.name):
+    given = flags.get(item.name)
+    if given or (given is not None and item.name != "backend_url"):  # an empty limit is no limit that was meant
         try:
-            return item.metadata["parse"](flags[item.name])
+            return item.metadata["parse"](given)
         except ValueError as problem:
             raise UsageError(f"--{flag}: {problem}") from problem
     source = next((variable for variable in _variables_of(item) if environ.get(variable)), None)
@@ -194,8 +196,7 @@ def _said(flag: str, flags: Mapping[str, str], environ: Mapping[str, str]) -> An
 
 
 def _directory(home: Path, profile: str) -> Path:
-    core = home / "core"
-    return core if profile == DEFAULT_PROFILE else core / "profiles" / profile
+    return home / "core" if profile == DEFAULT_PROFILE else home / "core" / "profiles" / profile
 
 
 def _refuse_links(home: Path, directory: Path) -> None:

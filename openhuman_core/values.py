@@ -55,6 +55,13 @@ def patterns(text: str) -> tuple[str, ...]:
     return found
 
 
+def text(given: str) -> str:
+    """Read a text that is not empty."""
+    if not given.strip():
+        raise ValueError("expected something")
+    return given.strip()
+
+
 def profile_name(text: str) -> str:
     """Read the name of a profile."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", text):  # one directory each, on file systems without cases too

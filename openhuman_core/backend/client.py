@@ -13,8 +13,9 @@ import httpx
 from openhuman_core import __version__
 from openhuman_core.backend.credentials import Credential, Credentials
 from openhuman_core.backend.envelope import Answer, facts_of, is_unsure, payload_of, seconds_ahead
+from openhuman_core.backend.me import ME
 from openhuman_core.backend.retry import pause_before_retry
-from openhuman_core.backend.route import Effect, Request, Route, Sending
+from openhuman_core.backend.route import Effect, Request, Sending
 from openhuman_core.errors import (
     ApiKeyRejected,
     BackendTimeout,
@@ -47,8 +48,6 @@ HEADERS = (
     ("accept-encoding", "identity"),
     ("user-agent", f"openhuman-core/{__version__}"),
 )
-
-PROBE = Route("GET", "/auth/me")
 
 
 class Backend:
@@ -107,7 +106,7 @@ class Backend:
 
         Raises `Configuration`, and `BackendUnavailable` or `BackendTimeout` where no answer comes.
         """
-        request = Request(PROBE, PROBE.template, None)
+        request = ME.request({})
         try:
             with anyio.fail_after(self.settings.connect_timeout_seconds):
                 answer = await self._exchange(self._request(request, None, None), request)

@@ -17,7 +17,7 @@ import anyio
 import click
 
 from openhuman_core.app import App
-from openhuman_core.cli.call import check_account, confirm, in_app, loaded, unexpected, who_is
+from openhuman_core.cli.call import confirm, in_app, loaded, who_is
 from openhuman_core.cli.failures import DONE, PARTLY_FAILED, error_of
 from openhuman_core.cli.rows import Result, Row, rows, seekable
 from openhuman_core.cli.text import harmless
@@ -46,8 +46,6 @@ class Bulk:
     run: str | None
     yes: bool
     dry_run: bool
-    expect_user: str | None
-    expect_team: str | None
     settings: Mapping[str, str | None]
 
     @property
@@ -79,10 +77,9 @@ async def _run(app: App, bulk: Bulk, source: TextIO) -> int:
     survey = _survey(app.registry, bulk, source)
     if survey.asking and not bulk.dry_run:
         confirm(_described(app, bulk, survey), yes=bulk.yes)
-    # Rows that name a team are compared with it one by one; the others act in the active one.
-    named = None if survey.writes_in_active_team else bulk.expect_team
     if not bulk.dry_run:
-        await check_account(app, user=bulk.expect_user, team=bulk.expect_team, team_asked_for=named)
+        # Rows that name a team are compared with it one by one; the others act in the active one.
+        await app.check_account(None if survey.writes_in_active_team else app.settings.expect_team)
     source.seek(0)
     tally = Tally(survey.rows)
     try:
@@ -125,13 +122,7 @@ async def _make_all(app: App, bulk: Bulk, asked: Iterator[Row], tally: Tally) ->
 
 
 def _give_key(bulk: Bulk, row: Row, seen: Counter[bytes]) -> None:
-    """Name a write by the run, by what the row says, and by how often the run has said it before.
-
-    One that is for another team than the expected one fails.
-    """
-    team = row.params.get("teamId")
-    if bulk.expect_team is not None and team not in (None, bulk.expect_team):
-        row.failure = unexpected("team", str(team), bulk.expect_team)
+    """Name a write by the run, by what the row says, and by how often the run has said it before."""
     said = json.dumps([row.method.name if row.method else None, row.params], sort_keys=True).encode()
     digest = hashlib.sha256(said).digest()
     seen[digest] += 1

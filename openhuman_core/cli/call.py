@@ -1,4 +1,4 @@
-"""One call as a command makes it: shown, confirmed, checked against the account that is expected, made, printed."""
+"""One call as a command makes it: shown, confirmed, made, printed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import anyio
 import click
 
 from openhuman_core.app import App
+from openhuman_core.backend.me import active_team_of, user_id_of
 from openhuman_core.cli.failures import DONE, INTERRUPTED, REFUSED, STILL_PENDING, ConfirmationRequired
 from openhuman_core.cli.output import Output, list_in, value_of, written
 from openhuman_core.cli.text import harmless
-from openhuman_core.domains.auth.adapter import user_id_of
-from openhuman_core.errors import Cancelled, CoreError, PolicyDenied
+from openhuman_core.errors import Cancelled, CoreError
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.runtime import logging
@@ -45,8 +45,6 @@ class Manner:
     output: Output
     yes: bool = False
     dry_run: bool = False
-    expect_user: str | None = None
-    expect_team: str | None = None
     settings: Mapping[str, str | None] = field(default_factory=dict)
     all: bool = False
     open: bool = False
@@ -64,7 +62,7 @@ def loaded(options: Mapping[str, str | None], environ: Mapping[str, str] = os.en
     Raises `Configuration`, and `click.UsageError` for an option's value.
     """
     try:
-        return load({name: value for name, value in options.items() if value}, environ)
+        return load({name: value for name, value in options.items() if value is not None}, environ)
     except UsageError as problem:
         raise click.UsageError(str(problem)) from problem
 
@@ -100,9 +98,6 @@ async def _perform(app: App, name: str, params: Any, manner: Manner) -> int:
         return DONE
     if method.asks_first:
         confirm(describe(app.plan(method.name, params)), yes=manner.yes)
-    if method.writes:
-        team = params.get("teamId")
-        await check_account(app, user=manner.expect_user, team=manner.expect_team, team_asked_for=team)
     outcome = await (_all_pages(app, method, params) if manner.all else app.call(method.name, params, _tell))
     made = value_of(outcome.value)
     if manner.wait:
@@ -146,34 +141,10 @@ def _agreed(question: str) -> bool:
         signal.signal(signal.SIGINT, before)
 
 
-async def check_account(app: App, *, user: str | None, team: str | None, team_asked_for: str | None = None) -> None:
-    """Ask the hosted API whose account this is before anything is written; raises `PolicyDenied` for another's.
-
-    The team is the one that is `team_asked_for`, else the one that is active.
-    """
-    if user is None and team is None:
-        return
-    found_user, active_team = await account_of(app)
-    found = {"user": found_user, "team": team_asked_for or active_team}
-    for what, expected in (("user", user), ("team", team)):
-        if expected is not None and expected != found[what]:
-            raise unexpected(what, found[what], expected)
-
-
 async def account_of(app: App) -> tuple[str | None, str | None]:
     """Ask the hosted API for the ids of the user and of the active team; raises `CoreError`."""
     profile = written((await app.call(ME, {})).value)
-    me = value_of(profile)
-    return user_id_of(profile), me.get("activeTeamId") if isinstance(me, dict) else None
-
-
-def unexpected(what: str, found: str | None, expected: str) -> PolicyDenied:
-    """Say that the account is not the expected one."""
-    return PolicyDenied(
-        f"the {what} is {found or 'not known'}, not {expected}; nothing was written",
-        hint=f"Sign in as another user, or mend --expect-{what}.",
-        moneyMoved="no",
-    )
+    return user_id_of(profile), active_team_of(profile)
 
 
 def exit_code_of(method: Method, made: Any) -> int:

@@ -28,7 +28,7 @@ def examine(output: Output, options: Mapping[str, str | None]) -> int:
         environ = configuration.with_dotenv(environ)
         settings = loaded(options, environ)
     except Configuration as failure:
-        given = {name: value for name, value in options.items() if value}
+        given = {name: value for name, value in options.items() if value is not None}
         profile = configuration.profile_of(given, environ)
         problem, settings = failure, Settings(home=configuration.home_of(environ), profile=profile)
     checks, code = in_app(settings, lambda app: _examine(_Checks(app, problem)))

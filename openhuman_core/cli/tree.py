@@ -47,7 +47,7 @@ SETTING_OPTIONS: list[click.Parameter] = [
     click.Option(["--backend-url"], metavar="URL", help="Ask this hosted API."),
     click.Option(["--audit"], metavar="FILE", help="Add a JSON line for each write to this file."),
 ]
-SETTINGS = ("profile", "backend_url", "audit")
+SETTINGS = ("profile", "backend_url", "audit", "expect_user", "expect_team")
 DRY_RUN = _flag("--dry-run", "Show the request that would be made, and send nothing.")
 YES = _flag("--yes", "Go on without being asked.", "-y")
 
@@ -184,7 +184,7 @@ def manner_of(given: Mapping[str, Any]) -> Any:
     """Read the options that go with a call."""
     from openhuman_core.cli.call import Manner  # noqa: PLC0415 - help has no use for it
 
-    names = ("yes", "dry_run", "expect_user", "expect_team", "all", "open", "wait")
+    names = ("yes", "dry_run", "all", "open", "wait")
     asked = {name: given[name] for name in names if name in given}
     return Manner(output=output_of(given), settings=settings_of(given), **asked)
 

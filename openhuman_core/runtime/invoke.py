@@ -20,6 +20,7 @@ from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime import redaction
 from openhuman_core.runtime.audit import Audit
+from openhuman_core.runtime.expectation import Expectation
 from openhuman_core.runtime.logging import log
 from openhuman_core.runtime.policy import Policy
 from openhuman_core.runtime.records import REPLAYED, AccountRecords, Records, settling_hint
@@ -106,6 +107,7 @@ class Invoker:
         self._backend: Backend | None = None
         self._policy = Policy(settings)
         self._spend_limit = SpendLimit(settings.max_spend_usd)
+        self.expectation = Expectation(settings.expect_user, settings.expect_team)
         self._audit = Audit(settings.audit, settings.profile) if settings.audit else None
 
     def can_check(self, name: str) -> bool:
@@ -202,6 +204,9 @@ class Invoker:
                 secrets.append(credential.secret.get_secret_value())
             if method.route:
                 _ = backend.base_url  # step 8: told before anything that a method does of its own
+            if credential is not None and method.writes:
+                team = invocation.params.wire().get("teamId")
+                await self.expectation.check(backend, credential, team, timeout_seconds=timeout)
             account = credential.account() if credential else ""
             records = AccountRecords(self._open_records, account, self._place)
             invocation.afterwards.append(records.catch_up)
@@ -244,6 +249,8 @@ class Invoker:
             else:
                 self._spend_limit.hold(call)
             raise
+        finally:
+            self.expectation.forget_after(method)
 
 
 def _silence(_value: Any) -> None:

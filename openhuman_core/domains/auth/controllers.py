@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from openhuman_core.backend import me
 from openhuman_core.backend.credentials import Credential, Credentials
 from openhuman_core.backend.route import Effect
 from openhuman_core.backend.store import KINDS, Entry
@@ -49,10 +50,10 @@ async def store_session(ctx: Context, params: models.StoreSessionParams) -> RpcO
         raise Unauthenticated(_failed(reason), **_harmless(failure.facts)) from failure
     except CoreError as failure:
         raise Unauthenticated(_failed(failure.reason or failure.message), **_harmless(failure.facts)) from failure
-    user_id = adapter.user_id_of(profile) or params.user_id or params.user_id_too
+    user_id = me.user_id_of(profile) or params.user_id or params.user_id_too
     if user_id is not None and not models.is_usable_id(user_id):
         raise Unauthenticated(_failed("the profile's user id is not usable"))
-    user = params.user if params.user is not None else adapter.user_of(profile)
+    user = params.user if params.user is not None else me.user_of(profile)
     entry = await ctx.credentials.save("session", params.token, user_id, user)
     return ctx.outcome(
         _summary(entry, ctx.credentials.settings.profile), f"session JWT verified via {adapter.ME} on {base_url}"
