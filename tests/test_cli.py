@@ -119,6 +119,9 @@ def test_methods_lists_every_method(home: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(known) >= 45
     assert {name: row for name, row in rows.items() if name in known} == known
+    listed = json.loads(run(home, "methods", "--json").stdout)
+    assert {row["method"]: [row["effect"], row["summary"]] for row in listed if row["method"] in known} == known
+    assert [row["method"] for row in listed] == [*rows]
 
 
 def test_version_is_the_program_s(home: Path) -> None:

@@ -340,6 +340,8 @@ def test_log_lines_go_to_stderr_when_asked_for(command: Run, backend: Recorder) 
     """Stdout stays one document."""
     backend.default = ok({"a": 1})
     assert command("billing", "get-balance", "-v") == Done(0, b'{"a": 1}\n', b"credit balance fetched\n")
+    asked = command("call", "openhuman.billing_get_balance", "-v", "--query", "result.a")
+    assert asked == Done(0, b"1\n", b"credit balance fetched\n")
 
 
 @pytest.mark.parametrize(

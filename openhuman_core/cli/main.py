@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import os
 import re
 import sys
@@ -33,12 +34,11 @@ from openhuman_core.cli.tree import (
 )
 from openhuman_core.errors import Configuration, CoreError, InvalidParams
 
-EXAMPLES = """\
-openhuman-core auth login
+EXAMPLES = example("""openhuman-core auth login
   openhuman-core billing get-balance
   openhuman-core billing top-up --amount-usd 25 --gateway coinbase
   openhuman-core team change-member-role --team-id T --user-id U --role ADMIN
-  openhuman-core help exit-codes"""
+  openhuman-core help exit-codes""")
 # Click repeats words that it did not expect, and a secret may be among them.
 _ECHOED = re.compile(r"(unexpected extra arguments?) \(.*\)", re.DOTALL)
 _say = partial(click.echo, err=True)
@@ -59,23 +59,16 @@ def run(words: list[str]) -> int:
         code: int = cli.main(words, prog_name=PROGRAM, standalone_mode=False) or DONE
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BaseExceptionGroup as several:
-        return _ended(_first(several), as_json="--json" in words)
-    except (click.ClickException, click.Abort, CoreError, KeyboardInterrupt, OSError) as problem:
+    except (BaseExceptionGroup, click.ClickException, click.Abort, CoreError, KeyboardInterrupt, OSError) as problem:
         return _ended(problem, as_json="--json" in words)
     return code
-
-
-def _first(problem: BaseException) -> BaseException:
-    """Give the first failure of several that came at once."""
-    while isinstance(problem, BaseExceptionGroup):
-        problem = problem.exceptions[0]
-    return problem
 
 
 def _ended(problem: BaseException, *, as_json: bool) -> int:  # noqa: PLR0911 - one for each way to end
     """Say on stderr how a command ended, and give its exit code; what is no failure but a bug is raised."""
     match problem:
+        case BaseExceptionGroup():
+            return _ended(problem.exceptions[0], as_json=as_json)
         case click.exceptions.NoArgsIsHelpError():
             _say(problem.format_message())
             return USAGE
@@ -109,9 +102,7 @@ def _drop_output() -> None:
 
 
 @click.group(
-    cls=_Top,
-    epilog=example(EXAMPLES),
-    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": kebab},
+    cls=_Top, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": kebab}
 )
 @click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
@@ -129,12 +120,11 @@ for group in GROUPS:
 
 
 @cli.command(
-    params=manner_options(),
+    params=[*output_options(), *manner_options()],
     epilog=example("""openhuman-core call openhuman.billing_get_transactions --params '{"limit": 5}'"""),
 )
 @click.argument("method")
 @click.option("--params", default=None, metavar="JSON|@FILE|-", help="The method's params as a JSON object.")
-@click.option("--json", is_flag=True, expose_value=False, help="Tell a failure as JSON too.")
 def call(method: str, params: str | None, **given: Any) -> int:
     """Call METHOD, by its name on the wire, and print its outcome as the wire has it."""
     from openhuman_core.cli.call import perform  # noqa: PLC0415 - help has no use for it
@@ -143,7 +133,8 @@ def call(method: str, params: str | None, **given: Any) -> int:
 
 
 @cli.command(params=[YES])
-def methods() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def methods(*, as_json: bool) -> None:
     """List every method with its effect and what it does."""
     import inspect  # noqa: PLC0415 - help has no use for it
 
@@ -152,6 +143,10 @@ def methods() -> None:
 
     rows = [(name, "read", inspect.getdoc(handler) or "") for name, handler in BUILTINS.items()]
     rows += [(method.name, method.effect.value, method.summary) for method in registry().all()]
+    if as_json:
+        names = ("method", "effect", "summary")
+        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
+        return
     width = max(len(name) for name, _, _ in rows)
     for name, effect, summary in rows:
         click.echo(f"{name:{width}}  {effect:6}  {summary}")
@@ -183,9 +178,7 @@ cli.add_command(serve, "run")
 
 @cli.command(params=[YES])
 @click.option("--port", default=8787, type=click.IntRange(0, 65535), show_default=True, help="0 takes any free one.")
-@click.option(
-    "--state", default=None, type=click.Path(path_type=Path, dir_okay=False), help="File that keeps the data."
-)
+@click.option("--state", type=click.Path(path_type=Path, dir_okay=False), help="File that keeps the data.")
 def sandbox(port: int, state: Path | None) -> None:
     """Serve a stand-in for the hosted API on this machine, for tests and for a browser."""
     import anyio  # noqa: PLC0415 - help has no use for it
@@ -230,9 +223,7 @@ def doctor(**given: Any) -> int:
     return examine(output_of(given), settings_of(given))
 
 
-@cli.command(
-    params=manner_options(), epilog=example("openhuman-core batch members.csv --method team.send_email_invite --yes")
-)
+@cli.command(params=manner_options(), epilog=example("openhuman-core batch new.csv --method team.send_email_invite"))
 @click.argument("file", type=click.Path(allow_dash=True))
 @click.option("--method", default=None, metavar="NAME", help="The method of every row, as a CSV file needs it.")
 @click.option("--concurrency", default=4, show_default=True, type=click.IntRange(1, 100), help="Rows at the same time.")
