@@ -46,14 +46,32 @@ def test_a_run_makes_each_row_once_and_tells_them_in_order(home: Path, backend: 
     words = ["batch", str(path), "--method", INVITE, "--concurrency", "3"]
     first = run(home, *words, stdin=b"", **account(backend))
     assert (first.returncode, invited(backend)) == (0, {"a@x.example": 2, "b@x.example": 1})
-    assert results(first) == [{"row": n, "ok": True, "replayed": False, "result": {}} for n in (1, 2, 3)]
-    assert first.stderr == b"3 rows: 3 done, 0 of them before, 0 failed\n"
+    assert results(first) == [{"row": n, "ok": True, "replayed": False, "result": {}} for n in (2, 3, 4)]
+    assert first.stderr == b"3 rows of run members.csv: 3 done, 0 of them before, 0 failed\n"
     again = run(home, *words, stdin=b"", **account(backend))
-    assert results(again) == [{"row": n, "ok": True, "replayed": True, "result": {}} for n in (1, 2, 3)]
+    assert results(again) == [{"row": n, "ok": True, "replayed": True, "result": {}} for n in (2, 3, 4)]
     assert (again.returncode, invited(backend).total()) == (0, 3)
-    assert again.stderr == b"3 rows: 3 done, 3 of them before, 0 failed\n"
+    assert again.stderr == b"3 rows of run members.csv: 3 done, 3 of them before, 0 failed\n"
     other = run(home, *words, "--run", "second", stdin=b"", **account(backend))
     assert (other.returncode, invited(backend).total()) == (0, 6)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "numbers"),
+    [
+        ('\n{"method":"team.list_teams"}\n\n \n{"method":"team.list_teams"}', [], [2, 5]),
+        ('teamId,email\nt,"a\nb"\n\n"t",c\nt,d,e\n', ["--method", INVITE], [2, 5, 6]),
+        ("teamId,email\r\nt,a\r\n\r\nt,b", ["--method", INVITE], [2, 4]),
+    ],
+    ids=["JSON lines", "cells with line ends", "the line ends of Windows"],
+)
+def test_the_number_of_a_row_is_that_of_its_first_line(
+    home: Path, backend: Recorder, text: str, options: list[str], numbers: list[int]
+) -> None:
+    """Where an editor finds it."""
+    done = run(home, "batch", "-", *options, "--run", "today\x1b", stdin=text.encode(), **account(backend))
+    assert [row["row"] for row in results(done)] == numbers
+    assert f"{len(numbers)} rows of run today\\u001b: ".encode() in done.stderr
 
 
 def test_rows_of_any_method_come_from_stdin(home: Path, backend: Recorder) -> None:
@@ -129,7 +147,7 @@ def test_a_lost_answer_is_listed_until_it_is_settled(home: Path, backend: Record
     for _ in range(2):
         done = run(home, *words, stdin=b"", **account(backend))
         assert (done.returncode, [row["ok"] for row in results(done)]) == (9, [False, True])
-        assert b"The outcome of rows 1 is unknown" in done.stderr
+        assert b"The outcome of rows 2 is unknown" in done.stderr
     assert invited(backend) == {"a@x.example": 1, "b@x.example": 1}
     key = results(done)[0]["idempotencyKey"]
     settle = ["journal", "resolve", "--idempotency-key", key, "--outcome", "not-done"]

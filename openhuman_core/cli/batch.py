@@ -56,8 +56,9 @@ class Bulk:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of the rows so far, of `total`."""
+    """What came of the rows of a run so far, of `total`."""
 
+    name: str
     total: int
     done: int = 0
     replayed: int = 0
@@ -81,7 +82,7 @@ async def _run(app: App, bulk: Bulk, source: TextIO) -> int:
         # Rows that name a team are compared with it one by one; the others act in the active one.
         await app.check_account(None if survey.writes_in_active_team else app.settings.expect_team)
     source.seek(0)
-    tally = Tally(survey.rows)
+    tally = Tally(harmless(bulk.name), survey.rows)
     try:
         async with anyio.create_task_group() as beside:
             beside.start_soon(_say_at_times, tally)
@@ -185,10 +186,8 @@ def _say_progress(tally: Tally) -> None:
 def _summary(tally: Tally) -> int:
     if sys.stderr.isatty():
         click.echo("", err=True)
-    click.echo(
-        f"{tally.done} rows: {tally.done - tally.failed} done, {tally.replayed} of them before, {tally.failed} failed",
-        err=True,
-    )
+    count = f"{tally.done - tally.failed} done, {tally.replayed} of them before, {tally.failed} failed"
+    click.echo(f"{tally.done} rows of run {tally.name}: {count}", err=True)
     if tally.unknown:
         click.echo(
             f"The outcome of rows {', '.join(map(str, tally.unknown))} is unknown: see `help idempotency`", err=True

@@ -7,8 +7,9 @@ import io
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -34,7 +35,7 @@ class Result:
 
 @dataclass(slots=True)
 class Row:
-    """One row: its number from 1, what it asks for, or why it cannot be read."""
+    """One row: the number of its first line, what it asks for, or why it cannot be read."""
 
     number: int
     id: Any = None
@@ -49,25 +50,24 @@ def rows(registry: Registry, name: str | None, source: TextIO) -> Iterator[Row]:
     if name is not None:
         method = find(registry, name)
         params = {param.option: param for param in params_of(method)}
-        number = 0
+        csv.field_size_limit(2**31 - 1)  # cells of any length
+        reader = csv.reader(source)
+        number = 1
         try:
-            for number, record in enumerate(_records(source), 1):
-                yield _csv_row(number, method, params, record)
+            columns = [kebab(name) for name in next(reader, [])]
+            if len(set(columns)) < len(columns):
+                raise click.UsageError("two columns of the file have the same name")
+            number = reader.line_num + 1
+            for cells in reader:
+                if cells:
+                    yield _csv_row(Row(number, method=method), params, zip_longest(columns, cells))
+                number = reader.line_num + 1
         except csv.Error as problem:
-            yield Row(number + 1, failure=InvalidParams(f"the file is no CSV from here on: {problem}"))
+            yield Row(number, failure=InvalidParams(f"the file is no CSV from here on: {problem}"))
     else:
-        for number, line in enumerate((line for line in source if line.strip()), 1):
-            yield _json_row(registry, number, line)
-
-
-def _records(source: TextIO) -> csv.DictReader[str]:
-    """Read CSV with cells of any length; raises `click.UsageError` for two columns of one name."""
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.DictReader(source)
-    columns = [kebab(name) for name in reader.fieldnames or ()]
-    if len(set(columns)) < len(columns):
-        raise click.UsageError("two columns of the file have the same name")
-    return reader
+        for number, line in enumerate(source, 1):
+            if line.strip():
+                yield _json_row(registry, number, line)
 
 
 def find(registry: Registry, name: str) -> Method:
@@ -93,19 +93,18 @@ def _json_row(registry: Registry, number: int, line: str) -> Row:
     return row
 
 
-def _csv_row(number: int, method: Method, params: dict[str, Any], record: dict[Any, Any]) -> Row:
-    row = Row(number, method=method)
+def _csv_row(row: Row, params: dict[str, Any], record: Iterable[tuple[str | None, str | None]]) -> Row:
     try:
-        for column, text in record.items():
-            param = params.get(kebab(column)) if isinstance(column, str) else None
+        for column, text in record:
+            param = params.get(column or "")
             if param is None:
-                raise InvalidParams(f"the column {column} is no param of {method.name}")
+                raise InvalidParams(
+                    f"the column {column} is no param" if column else "there are more cells than columns"
+                )
             if text:
                 row.params[param.name] = value_of(param, text)
-    except CoreError as failure:
-        row.failure = failure
-    except click.UsageError as problem:
-        row.failure = InvalidParams(problem.message)
+    except (CoreError, click.UsageError) as problem:
+        row.failure = InvalidParams(problem.message) if isinstance(problem, click.UsageError) else problem
     return row
 
 
