@@ -74,6 +74,45 @@ def test_nothing_is_cut_off_on_a_narrow_terminal(home: Path, backend: Recorder, 
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown).splitlines())) <= columns
 
 
+@pytest.mark.parametrize("columns", ["0", "1", "40", "100000", "", "wide", "-5", "1e3", "9" * 30])
+def test_an_odd_width_shows_everything_all_the_same(home: Path, backend: Recorder, columns: str) -> None:
+    """Whatever a shell left in COLUMNS."""
+    backend.default = ok(PAGE)
+    variables = {**account(backend), "COLUMNS": columns, "TERM": "dumb"}
+    terminal = Terminal(home, "billing", "get-transactions", env=variables)
+    assert (terminal.end(), "Traceback" in terminal.shown) == (0, False)
+    shown = "".join(terminal.shown.split())
+    assert all(text in shown for text in ("$1,234.50", "$0.0042", "TOP_UP"))
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "99999-01-01T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-12:00",
+        "2026-02-30T00:00:00Z",
+        "2026-01-01T25:00:00Z",
+        "2026-01-01T00:00:00+99:99",
+        "NaN",
+        "-1",
+    ],
+)
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+def test_a_time_that_no_calendar_has_is_shown_as_it_is(home: Path, backend: Recorder, time: str, zone: str) -> None:
+    """And so is one that this machine's zone would push over the end of the calendar."""
+    backend.default = answer(
+        raw=b'{"success":true,"data":{"at":"%b","since":-62135596801,"until":1e999}}' % time.encode()
+    )
+    terminal = Terminal(home, "billing", "get-balance", env={**account(backend), "TERM": "dumb", "TZ": zone})
+    assert terminal.end() == 0
+    lines = [line.split(maxsplit=1) for line in terminal.shown.splitlines()]
+    assert [name for name, _ in lines] == ["at", "since", "until"]
+    assert lines[0][1].strip() == time
+    assert [value.strip() for _, value in lines[1:]] == ["-62135596801", "1e999"]
+
+
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_text_of_the_hosted_api_moves_no_cursor(home: Path, backend: Recorder, options: list[str]) -> None:
     """Nor does it set a title, or turn the direction of writing."""
