@@ -17,7 +17,7 @@ from openhuman_core.app import App
 from openhuman_core.backend.me import active_team_of, user_id_of
 from openhuman_core.cli.failures import DONE, INTERRUPTED, REFUSED, STILL_PENDING, ConfirmationRequired
 from openhuman_core.cli.output import Output, list_in, value_of, written
-from openhuman_core.cli.text import harmless
+from openhuman_core.cli.text import harmless, say
 from openhuman_core.errors import Cancelled, CoreError
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
@@ -160,12 +160,12 @@ async def _follow(app: App, charge: Any, output: Output) -> int:
     The charge is made: it is printed too where following it fails.
     """
     charge = charge if isinstance(charge, dict) else {"charge": charge}
-    click.echo(harmless(f"To pay: {charge.get('hostedUrl')}"), err=True)
+    say(harmless(f"To pay: {charge.get('hostedUrl')}"))
     try:
         outcome = await app.call(WAIT, {"gatewayTransactionId": charge.get("gatewayTransactionId")}, _tell)
     except CoreError as failure:
         output.show(charge)
-        click.echo(harmless(f"The charge was made, and could not be followed: {failure.message}"), err=True)
+        say(harmless(f"The charge was made, and could not be followed: {failure.message}"))
         return INTERRUPTED if isinstance(failure, Cancelled) else STILL_PENDING
     state = value_of(outcome.value)
     output.show({**charge, **state}, outcome.logs)
@@ -199,20 +199,20 @@ def _tell_of_more(method: Method, params: Mapping[str, Any], made: Any, *, all_p
     count = len(list_in(made) or [])
     shown = (params.get("offset") or 0) + count
     if isinstance(total, int) and shown < total:
-        click.echo(f"There are {total - shown} more of {total}; --all gives them.", err=True)
+        say(f"There are {total - shown} more of {total}; --all gives them.")
     elif total is None and count >= (params.get("limit") or method.params.model_fields["limit"].default):
-        click.echo("There may be more; --all gives them.", err=True)
+        say("There may be more; --all gives them.")
 
 
 def _offer_to_open(made: Any, *, yes: bool) -> None:
     """Open the link of an answer where somebody agrees; the call is made, so nothing fails here."""
     link = next((made[name] for name in LINKS if isinstance(made, dict) and isinstance(made.get(name), str)), "")
     if not link.startswith(("https://", "http://")):
-        click.echo("There is no link to open.", err=True)
+        say("There is no link to open.")
     elif yes or (is_terminal() and _agreed(f"Open {harmless(link)} in a browser?")):
         click.launch(link)
     else:
-        click.echo("The link was not opened.", err=True)
+        say("The link was not opened.")
 
 
 def is_terminal() -> bool:
@@ -222,7 +222,7 @@ def is_terminal() -> bool:
 
 def _tell(value: Any) -> None:
     """Show progress on stderr."""
-    click.echo(harmless(json.dumps(value)), err=True)
+    say(harmless(json.dumps(value)))
 
 
 def _brief(value: Any) -> str:

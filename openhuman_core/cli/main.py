@@ -9,7 +9,6 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import click
 
 from openhuman_core import __version__
 from openhuman_core.cli.failures import BUG, DONE, EXIT_CODES, INTERRUPTED, PROGRAM, USAGE, in_one_line
-from openhuman_core.cli.text import kebab
+from openhuman_core.cli.text import kebab, say
 from openhuman_core.cli.topics import TOPICS
 from openhuman_core.cli.tree import (
     GROUPS,
@@ -41,7 +40,6 @@ EXAMPLES = example("""openhuman-core auth login
   openhuman-core help exit-codes""")
 # Click repeats words that it did not expect, and a secret may be among them.
 _ECHOED = re.compile(r"(unexpected extra arguments?) \(.*\)", re.DOTALL)
-_say = partial(click.echo, err=True)
 # Scripts may give it to every command; these have nothing to ask.
 YES = click.Option(["--yes", "-y"], is_flag=True, expose_value=False, help="Go on without being asked.")
 
@@ -70,28 +68,28 @@ def _ended(problem: BaseException, *, as_json: bool) -> int:  # noqa: PLR0911 - 
         case BaseExceptionGroup():
             return _ended(problem.exceptions[0], as_json=as_json)
         case click.exceptions.NoArgsIsHelpError():
-            _say(problem.format_message())
+            say(problem.format_message())
             return USAGE
         case click.ClickException():
             command = problem.ctx.command_path if isinstance(problem, click.UsageError) and problem.ctx else PROGRAM
             text = _ECHOED.sub(r"\1", problem.format_message())
-            _say(in_one_line(InvalidParams(text, hint=f"See {command} --help."), as_json=as_json))
+            say(in_one_line(InvalidParams(text, hint=f"See {command} --help."), as_json=as_json))
             return USAGE
         case CoreError():
-            _say(in_one_line(problem, as_json=as_json))
+            say(in_one_line(problem, as_json=as_json))
             return EXIT_CODES[problem.kind]
         case click.Abort() | KeyboardInterrupt():
-            _say(f"{PROGRAM}: interrupted")
+            say(f"{PROGRAM}: interrupted")
             return INTERRUPTED
         case BrokenPipeError():  # whoever read has enough
             _drop_output()
             return DONE
         case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO | errno.EBADF):
             _drop_output()
-            _say(f"{PROGRAM}: the output cannot be written: {problem.strerror}")
+            say(f"{PROGRAM}: the output cannot be written: {problem.strerror}")
             return BUG
         case OSError():
-            _say(in_one_line(Configuration(f"{problem.strerror or problem}"), as_json=as_json))
+            say(in_one_line(Configuration(f"{problem.strerror or problem}"), as_json=as_json))
             return USAGE
     raise problem
 

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from openhuman_core.backend.envelope import MAX_DIGITS
-from openhuman_core.cli.text import harmless
+from openhuman_core.cli.text import harmless, say
 from openhuman_core.protocol.messages import ExactFloat, RawJson, encode, outcome
 
 NARROWEST = 10
@@ -46,7 +46,7 @@ class Output:
         """
         if self.verbose:
             for line in logs:
-                click.echo(harmless(line), err=True)
+                say(harmless(line))
         if self.envelope and not self.jsonl:
             payload = outcome(payload, logs) if logs else payload
         if self.query is not None:

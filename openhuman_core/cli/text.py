@@ -1,8 +1,11 @@
-"""Text that came from elsewhere, made safe for a terminal, and the spellings of names."""
+"""Text that came from elsewhere, made safe for a terminal, what is said beside a result, and the spellings of names."""
 
 from __future__ import annotations
 
+import os
 import re
+
+import click
 
 # Controls of ASCII and Latin-1, line separators, and what turns the direction of text.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -11,6 +14,14 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e
 def harmless(text: str) -> str:
     """Escape what a terminal would obey instead of show."""
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def say(text: str) -> None:
+    """Say something on stderr, whoever reads it or not: no call and no bulk run fails of it."""
+    try:
+        click.echo(text, err=True)
+    except (OSError, ValueError):  # nobody does, the disk is full, or it is closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def kebab(name: str) -> str:
