@@ -286,15 +286,64 @@ def test_numbers_keep_their_digits(command: Run, backend: Recorder, options: lis
     assert command("billing", "get-transactions", *options) == Done(0, out, b"")
 
 
-@pytest.mark.parametrize("query", ["sum(@)", "nothing(@)", "sum([n, n])"])
-def test_a_query_that_fails_on_the_result_says_that_the_call_was_made(
-    command: Run, backend: Recorder, query: str
-) -> None:
-    """It is no reason to make the call again."""
+@pytest.mark.parametrize("query", ["sum(@)", "sum([n, n])"])
+def test_a_query_that_fails_on_the_result_is_told(command: Run, backend: Recorder, query: str) -> None:
+    """In one line; of a call that wrote, all of the result is given: it is no reason to make the call again."""
     backend.default = answer(raw=b'{"success":true,"data":{"n":1e999}}')
     done = command("billing", "get-balance", "--query", query)
     assert (done.code, done.out, done.err.count(b"\n")) == (2, b"", 1)
-    assert b"the call was made, and --query fails on its result" in done.err
+    assert b"--query fails on the result" in done.err
+    paid = command("billing", "top-up", "--amount-usd", "5", "--yes", "--query", query)
+    assert (paid.code, paid.out, paid.err.count(b"\n")) == (0, b'{"n":1e999}\n', 1)
+    assert b"the call was made, and this is all of its result" in paid.err
+
+
+@pytest.mark.parametrize("query", ["nothing(@)", "sum(@, @)", "[", "length(nothing(@))"])
+def test_a_query_that_no_result_can_answer_is_refused_before_the_call(
+    command: Run, backend: Recorder, query: str
+) -> None:
+    """Also where a function of it is none, or is given too much."""
+    done = command("billing", "top-up", "--amount-usd", "5", "--yes", "--query", query)
+    assert (done.code, done.out, done.err.count(b"\n"), backend.seen) == (2, b"", 1, [])
+
+
+def test_all_pages_are_those_of_the_documented_list(command: Run, backend: Recorder) -> None:
+    """Whatever lists stand beside it; a list that ends before its total is told."""
+    pages = [{"transactions": [1, 2], "warnings": [], "total": 5}, {"transactions": [3], "total": 5}]
+    backend.script = [ok(page) for page in [*pages, {"transactions": [], "total": 5}]]
+    done = command("billing", "get-transactions", "--all")
+    assert done == Done(0, b'{"transactions":[1,2,3],"warnings":[],"total":5}\n', b"The list ended after 3 of 5.\n")
+
+
+def test_pages_that_never_end_are_an_error(command: Run, backend: Recorder) -> None:
+    """The same page again is no next one."""
+    backend.default = ok({"transactions": [1]})
+    done = command("billing", "get-transactions", "--all")
+    assert (done.code, done.out, len(backend.seen)) == (3, b"", 2)
+
+
+def test_what_may_be_a_token_is_not_repeated(command: Run) -> None:
+    """Wherever it was put by mistake."""
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2lnbmF0dXJl"
+    for words in (
+        ["auth", token],
+        ["help", token],
+        ["auth", "login", "--kind", token],
+        [token],
+        ["auth", "login", token],
+    ):
+        done = command(*words)
+        assert (done.code, done.out, token.encode() in done.err, kebab(token).encode() in done.err) == (
+            2, b"", False, False,
+        )  # fmt: skip
+
+
+def test_what_pays_nothing_says_nothing_of_money(command: Run) -> None:
+    """It is for methods that pay."""
+    error = json.loads(command("team", "delete-team", "--team-id", "t", "--json").err)["error"]
+    assert (error["kind"], "moneyMoved" in error) == ("confirmation_required", False)
+    error = json.loads(command("billing", "top-up", "--amount-usd", "5", "--JSON").err)["error"]
+    assert (error["kind"], error["moneyMoved"]) == ("confirmation_required", "no")
 
 
 def test_all_pages_make_one_document(command: Run, backend: Recorder) -> None:
@@ -358,6 +407,17 @@ def test_a_payment_can_be_followed(command: Run, backend: Recorder, status: str,
         assert json.loads(done.out)["status"] == status
         assert done.err.startswith(b"To pay: https://pay.example/g\n")
     assert done.code == code
+
+
+@pytest.mark.parametrize("state", [[1], {"status": ["x"]}, {"status": {}}])
+def test_a_followed_charge_is_printed_whatever_its_state_looks_like(
+    command: Run, backend: Recorder, state: Any
+) -> None:
+    """It was made; what its state is cannot be read, so it is pending when the time is up."""
+    backend.script = [ok({"gatewayTransactionId": "g", "hostedUrl": "https://pay.example/g", "status": "NEW"})]
+    backend.default = ok(state)
+    done = command("billing", "create-coinbase-charge", "--plan", "PRO", "--yes", "--wait", "--timeout-ms", "900")
+    assert (done.code, json.loads(done.out)["gatewayTransactionId"]) == (8, "g")
 
 
 @pytest.mark.parametrize("topic", ["environment", "exit-codes", "idempotency", "output"])

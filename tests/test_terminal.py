@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -243,24 +244,54 @@ def test_a_reader_that_has_enough_ends_nothing_badly(home: Path, backend: Record
         assert (process.stderr.read(), process.wait(PATIENCE_SECONDS)) == (b"", 0)
 
 
+TOP_UP = ("billing", "top-up", "--amount-usd", "5", "--yes")
+
+
+def run_into(home: Path, words: tuple[str, ...], variables: dict[str, str], redirection: str) -> Any:
+    """Run a command as a shell with a redirection does."""
+    home.mkdir(exist_ok=True)
+    script = f"{shlex.join([*COMMAND, *words])} {redirection}"
+    env = environment(home, **variables)
+    return subprocess.run(
+        ["/bin/sh", "-c", script], capture_output=True, env=env, cwd=home, timeout=PATIENCE_SECONDS, check=False
+    )
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
 def test_a_full_disk_is_told(home: Path, backend: Recorder) -> None:
-    """Without a traceback."""
-    home.mkdir()
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [*COMMAND, "billing", "get-balance"],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            env=environment(home, **account(backend)),
-            cwd=home,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
-    assert (done.returncode, done.stderr) == (
-        1,
-        b"openhuman-core: the output cannot be written: No space left on device\n",
-    )
+    """In one line; of a payment, that it was made and where to look."""
+    done = run_into(home, ("billing", "get-balance"), account(backend), ">/dev/full")
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert b"output_not_written: the output cannot be written: No space left on device" in done.stderr
+    paid = run_into(home, (*TOP_UP, "--json"), account(backend), ">/dev/full")
+    error = json.loads(paid.stderr)["error"]
+    assert (paid.returncode, error["kind"], error["moneyMoved"]) == (1, "output_not_written", "yes")
+    assert "`openhuman-core billing list-payment-links`" in error["hint"]
+
+
+@pytest.mark.parametrize("redirection", [">OUT 2>/dev/full", ">OUT 2>&-", "2>&1 >OUT | true"])
+def test_a_payment_does_not_fail_of_its_log_lines(home: Path, backend: Recorder, redirection: str) -> None:
+    """Nobody has to read them."""
+    backend.default = ok({"url": "https://pay.example/1"})
+    out = home.parent / "out"
+    done = run_into(home, (*TOP_UP, "-v"), account(backend), redirection.replace("OUT", str(out)))
+    assert done.returncode == 0
+    assert json.loads(out.read_bytes()) == {"url": "https://pay.example/1"}
+
+
+def test_without_a_stdout_nothing_is_paid(home: Path, backend: Recorder) -> None:
+    """Its link would be lost."""
+    done = run_into(home, TOP_UP, account(backend), ">&-")
+    assert (done.returncode, b"stdout is closed" in done.stderr, backend.seen) == (2, True, [])
+
+
+def test_a_payment_whose_reader_is_gone_says_that_it_was_made(home: Path, backend: Recorder) -> None:
+    """Unlike a read, of which whoever read has enough."""
+    backend.default = ok({"url": "x" * 200_000})
+    paid = run_into(home, TOP_UP, account(backend), "| true")
+    assert b"the call was made, and its result cannot be written" in paid.stderr
+    read = run_into(home, ("team", "list-teams"), account(backend), "| true")
+    assert read.stderr == b""
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,26 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import anyio
 import click
 
 from openhuman_core.app import App
 from openhuman_core.backend.me import active_team_of, user_id_of
-from openhuman_core.cli.failures import DONE, INTERRUPTED, REFUSED, STILL_PENDING, ConfirmationRequired
-from openhuman_core.cli.output import Output, list_in, value_of, written
+from openhuman_core.backend.route import Effect
+from openhuman_core.cli.failures import (
+    DONE,
+    INTERRUPTED,
+    REFUSED,
+    STILL_PENDING,
+    ConfirmationRequired,
+    OutputNotWritten,
+)
+from openhuman_core.cli.output import Output, QueryFailed, list_in, value_of, written
 from openhuman_core.cli.text import harmless, say
-from openhuman_core.errors import Cancelled, CoreError
+from openhuman_core.errors import BadBackendResponse, Cancelled, CoreError
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.runtime import logging
@@ -97,16 +105,42 @@ async def _perform(app: App, name: str, params: Any, manner: Manner) -> int:
         manner.output.show({"dryRun": True, **app.plan(method.name, params)})
         return DONE
     if method.asks_first:
-        confirm(describe(app.plan(method.name, params)), yes=manner.yes)
+        confirm(describe(app.plan(method.name, params)), yes=manner.yes, pays=method.effect is Effect.MONEY)
     outcome = await (_all_pages(app, method, params) if manner.all else app.call(method.name, params, _tell))
     made = value_of(outcome.value)
     if manner.wait:
-        return await _follow(app, made, manner.output)
-    manner.output.show(outcome.value, outcome.logs)
+        limit = {name: value for name, value in params.items() if name == "timeoutMs"}
+        return await _follow(app, method, made, manner.output, limit)
+    _show(method, manner.output, outcome.value, outcome.logs)
     _tell_of_more(method, params, made, all_pages=manner.all)
     if manner.open:
         _offer_to_open(made, yes=manner.yes)
-    return exit_code_of(method, made)
+    return exit_code_of(made) if method.name == WAIT else DONE
+
+
+def _show(method: Method, output: Output, payload: Any, logs: tuple[str, ...]) -> None:
+    """Print the result of a call; one that wrote was made, whatever becomes of its result, and is not to be repeated.
+
+    Raises `OutputNotWritten` where that result cannot be printed.
+    """
+    try:
+        output.show(payload, logs)
+    except QueryFailed as problem:
+        if not method.writes:
+            raise
+        say(harmless(f"{problem.message}; the call was made, and this is all of its result"))
+        replace(output, query=None, json=True).show(payload)
+    except OSError as problem:
+        if not method.writes:
+            raise
+        paid = {"moneyMoved": "yes"} if method.effect is Effect.MONEY else {}
+        where = "openhuman.billing_list_payment_links has its link" if paid else f"{method.verify} shows what it did"
+        raise OutputNotWritten(
+            f"the call was made, and its result cannot be written: {problem.strerror}",
+            hint=f"Do not make it again; {where}." if paid or method.verify else "Do not make it again.",
+            effect="completed",
+            **paid,
+        ) from problem
 
 
 def describe(plan: Mapping[str, Any]) -> str:
@@ -122,14 +156,15 @@ def who_is(plan: Mapping[str, Any]) -> str:
     return harmless(str(plan["account"])[:LONGEST_NAME])
 
 
-def confirm(what: str, *, yes: bool) -> None:
+def confirm(what: str, *, yes: bool, pays: bool = True) -> None:
     """Ask for a yes on the terminal; raises `ConfirmationRequired` where there is none, or nobody to ask."""
     if yes:
         return
+    facts = {"moneyMoved": "no"} if pays else {}
     if not is_terminal():
-        raise ConfirmationRequired(f"nobody can be asked here: {what}", moneyMoved="no")
+        raise ConfirmationRequired(f"nobody can be asked here: {what}", **facts)
     if not _agreed(f"{what}\nGo on?"):
-        raise ConfirmationRequired(f"not confirmed: {what}", hint="Nothing was sent.", moneyMoved="no")
+        raise ConfirmationRequired(f"not confirmed: {what}", hint="Nothing was sent.", **facts)
 
 
 def _agreed(question: str) -> bool:
@@ -147,59 +182,81 @@ async def account_of(app: App) -> tuple[str | None, str | None]:
     return user_id_of(profile), active_team_of(profile)
 
 
-def exit_code_of(method: Method, made: Any) -> int:
-    """Give the exit code of a call that succeeded: a payment that is followed may still be open, or have failed."""
-    if method.name != WAIT:
-        return DONE
-    return CHARGE_ENDS.get(str(made.get("status")) if isinstance(made, dict) else "", STILL_PENDING)
+def exit_code_of(charge: Any) -> int:
+    """Give the exit code of a payment that was followed: it may still be open, or have failed."""
+    return CHARGE_ENDS.get(str(charge.get("status")) if isinstance(charge, dict) else "", STILL_PENDING)
 
 
-async def _follow(app: App, charge: Any, output: Output) -> int:
-    """Say where to pay, then follow the payment; what is printed is the charge with its last state.
+async def _follow(app: App, method: Method, charge: Any, output: Output, limit: Mapping[str, Any]) -> int:
+    """Say where to pay, then follow the payment within `limit`; what is printed is the charge with its last state.
 
     The charge is made: it is printed too where following it fails.
     """
     charge = charge if isinstance(charge, dict) else {"charge": charge}
     say(harmless(f"To pay: {charge.get('hostedUrl')}"))
     try:
-        outcome = await app.call(WAIT, {"gatewayTransactionId": charge.get("gatewayTransactionId")}, _tell)
+        outcome = await app.call(WAIT, {"gatewayTransactionId": charge.get("gatewayTransactionId"), **limit}, _tell)
     except CoreError as failure:
-        output.show(charge)
+        _show(method, output, charge, ())
         say(harmless(f"The charge was made, and could not be followed: {failure.message}"))
         return INTERRUPTED if isinstance(failure, Cancelled) else STILL_PENDING
     state = value_of(outcome.value)
-    output.show({**charge, **state}, outcome.logs)
-    return CHARGE_ENDS.get(state.get("status"), STILL_PENDING)
+    _show(method, output, {**charge, **(state if isinstance(state, dict) else {"status": state})}, outcome.logs)
+    return exit_code_of(state)
 
 
 async def _all_pages(app: App, method: Method, params: dict[str, Any]) -> RpcOutcome[Any]:
-    """Page through a list to its end and give it as one page would be."""
-    whole: Any = None
-    offset = params.get("offset") or 0
+    """Page through a list to its end and give it as one page would be.
+
+    Raises `BadBackendResponse` where a page is the one before it again, or one without a list comes behind others.
+    """
+    whole, items, offset = None, None, params.get("offset") or 0
     while True:
         page = {**params, "limit": params.get("limit") or LARGEST_PAGE, "offset": offset}
         outcome = await app.call(method.name, page)
         made = value_of(outcome.value)
-        items = list_in(made) or []
+        more = _items(method, made)
+        if more is None and whole is None:
+            return outcome
+        if more is None or (more and more == items):
+            raise BadBackendResponse(f"{method.route} gave a page twice, or one without its list")
+        items = more
         if whole is None:
             whole = made
         else:
-            (list_in(whole) or []).extend(items)
+            (_items(method, whole) or []).extend(items)
         offset += len(items)
-        total = made.get("total") if isinstance(made, dict) else None
-        if not items or (isinstance(total, int) and offset >= total):
+        total = _total(made)
+        if not items or (total is not None and offset >= total):
+            if total is not None and offset < total:
+                say(f"The list ended after {offset} of {total}.")
             return RpcOutcome(written(whole), *outcome.logs)
+
+
+def _items(method: Method, page: Any) -> list[Any] | None:
+    """Give the list of a page: the one that the method's result is documented with, else the only one."""
+    documented = get_type_hints(method.result) if hasattr(method.result, "__total__") else {}
+    for name, hint in documented.items():
+        if get_origin(hint) is list and isinstance(page, dict) and isinstance(page.get(name), list):
+            found: list[Any] = page[name]
+            return found
+    return list_in(page)
+
+
+def _total(page: Any) -> int | None:
+    total = page.get("total") if isinstance(page, dict) else None
+    return total if isinstance(total, int) else None
 
 
 def _tell_of_more(method: Method, params: Mapping[str, Any], made: Any, *, all_pages: bool) -> None:
     """Say on stderr that a list goes on, or may."""
     if all_pages or not pages(method):
         return
-    total = made.get("total") if isinstance(made, dict) else None
-    count = len(list_in(made) or [])
+    total, count = _total(made), len(_items(method, made) or [])
     shown = (params.get("offset") or 0) + count
-    if isinstance(total, int) and shown < total:
-        say(f"There are {total - shown} more of {total}; --all gives them.")
+    if total is not None and shown < total:
+        are = "is" if total - shown == 1 else "are"
+        say(f"There {are} {total - shown} more of {total}; --all gives them.")
     elif total is None and count >= (params.get("limit") or method.params.model_fields["limit"].default):
         say("There may be more; --all gives them.")
 

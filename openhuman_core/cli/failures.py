@@ -39,6 +39,7 @@ EXIT_CODES: Mapping[str, int] = {
     "rate_limited": 11,
     "outcome_unknown": 12,
     "confirmation_required": UNCONFIRMED,
+    "output_not_written": BUG,
     "cancelled": INTERRUPTED,
     "shutting_down": INTERRUPTED,
 }
@@ -49,6 +50,13 @@ class ConfirmationRequired(CoreError):
 
     kind, code = "confirmation_required", -32017
     hint = "Give --yes to go on without being asked."
+
+
+class OutputNotWritten(CoreError):
+    """Stdout could not take what was to be printed. Only the command line knows this kind."""
+
+    kind, code = "output_not_written", -32018
+    hint = "Make room for the output, or name another place for it."
 
 
 def error_of(failure: CoreError) -> dict[str, Any]:

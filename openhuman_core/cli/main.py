@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from openhuman_core import __version__
-from openhuman_core.cli.failures import BUG, DONE, EXIT_CODES, INTERRUPTED, PROGRAM, USAGE, in_one_line
+from openhuman_core.cli.failures import DONE, EXIT_CODES, PROGRAM, USAGE, OutputNotWritten, in_one_line
 from openhuman_core.cli.text import kebab, say
 from openhuman_core.cli.topics import TOPICS
 from openhuman_core.cli.tree import (
@@ -31,7 +31,7 @@ from openhuman_core.cli.tree import (
     output_options,
     settings_of,
 )
-from openhuman_core.errors import Configuration, CoreError, InvalidParams
+from openhuman_core.errors import Cancelled, Configuration, CoreError, InvalidParams
 
 EXAMPLES = example("""openhuman-core auth login
   openhuman-core billing get-balance
@@ -40,6 +40,7 @@ EXAMPLES = example("""openhuman-core auth login
   openhuman-core help exit-codes""")
 # Click repeats words that it did not expect, and a secret may be among them.
 _ECHOED = re.compile(r"(unexpected extra arguments?) \(.*\)", re.DOTALL)
+_LONG_WORD = re.compile(r"(?<=')[^\s'/]{24,}(?=')|(?<=: )[^\s'/]{24,}$")
 # Scripts may give it to every command; these have nothing to ask.
 YES = click.Option(["--yes", "-y"], is_flag=True, expose_value=False, help="Go on without being asked.")
 
@@ -58,11 +59,11 @@ def run(words: list[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except (BaseExceptionGroup, click.ClickException, click.Abort, CoreError, KeyboardInterrupt, OSError) as problem:
-        return _ended(problem, as_json="--json" in words)
+        return _ended(problem, as_json="--json" in map(kebab, words))
     return code
 
 
-def _ended(problem: BaseException, *, as_json: bool) -> int:  # noqa: PLR0911 - one for each way to end
+def _ended(problem: BaseException, *, as_json: bool) -> int:
     """Say on stderr how a command ended, and give its exit code; what is no failure but a bug is raised."""
     match problem:
         case BaseExceptionGroup():
@@ -72,26 +73,25 @@ def _ended(problem: BaseException, *, as_json: bool) -> int:  # noqa: PLR0911 - 
             return USAGE
         case click.ClickException():
             command = problem.ctx.command_path if isinstance(problem, click.UsageError) and problem.ctx else PROGRAM
-            text = _ECHOED.sub(r"\1", problem.format_message())
-            say(in_one_line(InvalidParams(text, hint=f"See {command} --help."), as_json=as_json))
-            return USAGE
+            text = _LONG_WORD.sub("…", _ECHOED.sub(r"\1", problem.format_message()))
+            failure: CoreError = InvalidParams(text, hint=f"See {command} --help.")
         case CoreError():
-            say(in_one_line(problem, as_json=as_json))
-            return EXIT_CODES[problem.kind]
+            failure = problem
         case click.Abort() | KeyboardInterrupt():
-            say(f"{PROGRAM}: interrupted")
-            return INTERRUPTED
+            failure = Cancelled("interrupted")
         case BrokenPipeError():  # whoever read has enough
             _drop_output()
             return DONE
         case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO | errno.EBADF):
-            _drop_output()
-            say(f"{PROGRAM}: the output cannot be written: {problem.strerror}")
-            return BUG
+            failure = OutputNotWritten(f"the output cannot be written: {problem.strerror}")
         case OSError():
-            say(in_one_line(Configuration(f"{problem.strerror or problem}"), as_json=as_json))
-            return USAGE
-    raise problem
+            failure = Configuration(f"{problem.strerror or problem}")
+        case _:
+            raise problem
+    if isinstance(failure, OutputNotWritten):
+        _drop_output()
+    say(in_one_line(failure, as_json=as_json))
+    return EXIT_CODES[failure.kind]
 
 
 def _drop_output() -> None:

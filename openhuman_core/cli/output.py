@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -35,24 +33,27 @@ class Output:
     verbose: bool = False
 
     def check(self) -> None:
-        """Raise `click.UsageError` for a query that is none, before anything is done that has a result."""
+        """Raise `click.UsageError` for what has no result to print, before anything is done that has one."""
+        if sys.stdout is None:
+            raise click.UsageError("stdout is closed")
         if self.query is not None:
             compiled(self.query)
 
     def show(self, payload: Any, logs: tuple[str, ...] = ()) -> None:
         """Print a payload, a value or `RawJson`, and nothing else, on stdout.
 
-        Raises `click.UsageError` for a query that is none, and `OSError` where stdout cannot be written.
+        Raises `QueryFailed`, and `OSError` where stdout cannot be written.
         """
+        self._print(payload, logs)
         if self.verbose:
             for line in logs:
                 say(harmless(line))
+
+    def _print(self, payload: Any, logs: tuple[str, ...]) -> None:
         if self.envelope and not self.jsonl:
             payload = outcome(payload, logs) if logs else payload
         if self.query is not None:
             payload = _part(self.query, payload)
-        if sys.stdout is None:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         if self.jsonl:
             value = value_of(payload)
             items = list_in(value)
@@ -65,6 +66,10 @@ class Output:
         sys.stdout.flush()
         sys.stdout.buffer.write(text)
         sys.stdout.buffer.flush()
+
+
+class QueryFailed(click.UsageError):
+    """The expression of --query cannot be applied to the result."""
 
 
 class Number(ExactFloat):
@@ -109,17 +114,21 @@ def compiled(query: str) -> Any:
     """Read a JMESPath expression; raises `click.UsageError` for what is none."""
     import jmespath  # noqa: PLC0415 - few ask
 
+    errors = jmespath.exceptions
     try:
-        return jmespath.compile(query)
-    except jmespath.exceptions.JMESPathError as problem:
-        raise click.UsageError(f"--query: {str(problem).splitlines()[0]}") from problem
+        expression = jmespath.compile(query)
+        with suppress(errors.JMESPathTypeError):  # nothing has no members; a function that is none is told here
+            expression.search(None)
+    except (errors.JMESPathError, RecursionError) as problem:
+        raise click.UsageError(f"--query: {str(problem).partition(chr(10))[0]}") from problem
+    return expression
 
 
 def _part(query: str, payload: Any) -> RawJson:
     try:
         return written(compiled(query).search(value_of(payload)))
     except (ValueError, RecursionError) as problem:  # JMESPath's own are among them
-        raise click.UsageError(f"the call was made, and --query fails on its result: {problem}") from problem
+        raise QueryFailed(f"--query fails on the result: {str(problem).partition(chr(10))[0]}") from problem
 
 
 def _integer(text: str) -> Any:

@@ -101,13 +101,15 @@ def redact(text: str) -> str:
 
 def trace_of(problem: BaseException | None) -> str:
     """Tell where an exception came from; its message may hold anything, so it is not told."""
-    lines = []
-    while problem is not None:
+    lines, left, seen = [], [problem], set()
+    while left:
+        if (problem := left.pop()) is None or id(problem) in seen:  # a group may be what its own member came from
+            continue
+        seen.add(id(problem))
         lines.append(f"{type(problem).__module__}.{type(problem).__qualname__}")
         lines += [f"  {f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(problem.__traceback__)]
-        for part in problem.exceptions if isinstance(problem, BaseExceptionGroup) else ():
-            lines.append(trace_of(part))
-        problem = problem.__cause__ or problem.__context__
+        left.append(problem.__cause__ or problem.__context__)
+        left += reversed(problem.exceptions if isinstance(problem, BaseExceptionGroup) else ())
     return "\n".join(lines)
 
 
