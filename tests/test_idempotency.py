@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 from tests.conftest import StartDaemon
@@ -106,6 +109,31 @@ def test_a_damaged_journal_stops_only_calls_with_a_key(start: StartDaemon, backe
     assert backend.seen == []
     daemon.result("openhuman.billing_top_up", {"amountUsd": 1})
     assert journal.read_bytes() == b"no database" * 100
+
+
+def test_a_journal_of_an_earlier_version_keeps_its_keys_and_hides_them(start: StartDaemon, backend: Recorder) -> None:
+    """A key may be made of an address; what the second version wrote as it was is hidden when the file is opened."""
+    backend.default = ok(TOP_UP)
+    env = {"BACKEND_URL": backend.url, "OPENHUMAN_TOKEN": "t"}
+    daemon = start(**env)
+    told = daemon.result("openhuman.billing_top_up", top_up("invite:ada@example.com"))
+    daemon.result("openhuman.billing_list_payment_links")
+    assert daemon.end() == 0
+    core = daemon.home / "core"
+    with closing(sqlite3.connect(core / "journal.db")) as journal, journal:
+        journal.execute("UPDATE calls SET key = 'invite:ada@example.com'")
+        journal.execute("UPDATE links SET status = 'PAID-BY-ADA'")
+        journal.execute("PRAGMA user_version = 2")
+    again = start(**env)
+    replayed = again.result("openhuman.billing_top_up", top_up("invite:ada@example.com"))
+    assert replayed == {"result": told["result"], "logs": [*told["logs"], REPLAYED]}
+    (entry,) = again.result("openhuman.journal_list")["result"]
+    assert entry["idempotencyKey"] == "invite:ada@example.com"
+    (link,) = again.result("openhuman.billing_list_payment_links")["result"]
+    assert link["status"] == "PAID-BY-ADA"
+    assert again.end() == 0
+    for file in core.glob("journal.db*"):
+        assert not re.search(rb"ada@example|PAID-BY", file.read_bytes()), file
 
 
 def test_two_top_ups_at_once_cannot_both_pass_the_limit(start: StartDaemon, backend: Recorder) -> None:

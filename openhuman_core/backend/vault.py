@@ -8,12 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from openhuman_core.backend.files import read_private, write_private
 from openhuman_core.backend.keychain import KeychainEntry
 from openhuman_core.errors import Configuration
 
+_NAMES = b"names"
 KeyPlace = Literal["file", "keychain"]
 
 
@@ -40,9 +43,24 @@ class Vault:
         except InvalidToken as problem:
             raise Configuration(f"what was sealed does not open with the key in {self._where}") from problem
 
+    def hide(self, text: str) -> bytes:
+        """Encrypt so that the same text always makes the same bytes, by which it is found again (RFC 5297)."""
+        return self._names.encrypt(text.encode(errors="surrogatepass"), [_NAMES])
+
+    def show(self, hidden: bytes) -> str:
+        """Give back what was hidden; raises `Configuration` where it was hidden with another key."""
+        try:
+            return self._names.decrypt(hidden, [_NAMES]).decode(errors="surrogatepass")
+        except InvalidTag as problem:
+            raise Configuration(f"what was hidden does not open with the key in {self._where}") from problem
+
     def fingerprint(self, data: bytes) -> str:
         """Give a digest that tells nothing of the data to who has not the key."""
         return hmac.new(self._key, data, hashlib.sha256).hexdigest()
+
+    @cached_property
+    def _names(self) -> AESSIV:
+        return AESSIV(hmac.new(self._key, _NAMES, hashlib.sha512).digest())
 
     @property
     def _where(self) -> str:

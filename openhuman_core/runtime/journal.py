@@ -1,7 +1,7 @@
 """What was done under which idempotency key, and which payment links were made: one SQLite file in the home.
 
 A call with a key costs two durable writes: one before its request leaves, one with its outcome. Outcomes and links
-are sealed; accounts, params and link ids stand here only as digests.
+are sealed, keys and statuses hidden; accounts, params and link ids stand here only as digests.
 """
 
 from __future__ import annotations
@@ -21,29 +21,16 @@ from openhuman_core.backend.files import make_private_directory
 from openhuman_core.backend.times import rfc3339
 from openhuman_core.backend.vault import Vault
 from openhuman_core.errors import Configuration, InvalidParams, JournalUnavailable
+from openhuman_core.runtime import schema
 from openhuman_core.runtime.presence import Presence
 from openhuman_core.runtime.records import used_before
 
 State = Literal["pending", "done", "unknown", "free"]
 
-VERSION = 2
 KEPT_SECONDS = 30 * 24 * 3600
 BUSY_TIMEOUT_SECONDS = 5.0
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS calls (
-    scope TEXT NOT NULL, key TEXT NOT NULL, method TEXT NOT NULL, params TEXT NOT NULL, state TEXT NOT NULL,
-    owner TEXT NOT NULL, outcome BLOB, note TEXT, created REAL NOT NULL, updated REAL NOT NULL,
-    attempts INTEGER NOT NULL, PRIMARY KEY (scope, key)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS calls_by_age ON calls (updated);
-CREATE TABLE IF NOT EXISTS links (
-    number INTEGER PRIMARY KEY, scope TEXT NOT NULL, link TEXT NOT NULL, status TEXT, record BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS links_by_id ON links (scope, link);
-CREATE TABLE IF NOT EXISTS vault (fingerprint TEXT NOT NULL);
-"""
-_ENTRIES = "SELECT key, method, state, created, updated, attempts FROM calls WHERE scope = ?"
+_ENTRIES = "SELECT shown(key), method, state, created, updated, attempts FROM calls WHERE scope = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +89,7 @@ class Journal:
         with self._transaction() as database:
             database.execute("DELETE FROM calls WHERE updated < ?", (time.time() - KEPT_SECONDS,))
             row = database.execute(
-                "SELECT state, method, params, owner, outcome, note FROM calls WHERE scope = ? AND key = ?",
+                "SELECT state, method, params, owner, outcome, note FROM calls WHERE scope = ? AND key = hidden(?)",
                 (key.scope, key.name),
             ).fetchone()
             if row is None or row[0] == "free":
@@ -143,13 +130,13 @@ class Journal:
         """Settle a key by hand and give its entry; raises `InvalidParams` where its outcome is not unknown."""
         with self._transaction() as database:
             self._note_gone(database, scope)
-            query = "SELECT state, method, params FROM calls WHERE scope = ? AND key = ?"
+            query = "SELECT state, method, params FROM calls WHERE scope = ? AND key = hidden(?)"
             row = database.execute(query, (scope, name)).fetchone()
             if row is None or row[0] != "unknown":
                 raise InvalidParams(f"idempotencyKey is not unknown but {row[0] if row else 'not in the journal'}")
             key = Key(scope, name, *row[1:])
             self._set(database, key, "done" if done else "free", None, "settled" if done else None)
-            return _entry(database.execute(f"{_ENTRIES} AND key = ?", (scope, name)).fetchone())
+            return _entry(database.execute(f"{_ENTRIES} AND key = hidden(?)", (scope, name)).fetchone())
 
     def remember_link(self, scope: str, link_id: str, status: str | None, record: dict[str, Any]) -> None:
         """Add a payment link to the list."""
@@ -157,7 +144,7 @@ class Journal:
         with self._transaction() as database:
             database.execute(
                 "INSERT INTO links (scope, link, status, record) VALUES (?, ?, ?, ?)",
-                (scope, self._link(link_id), _storable(status), sealed),
+                (scope, self._link(link_id), status and self._vault.hide(status), sealed),
             )
 
     def note_status(self, scope: str, link_id: str, status: str) -> None:
@@ -165,7 +152,7 @@ class Journal:
         with self._transaction() as database:
             database.execute(
                 "UPDATE links SET status = ? WHERE scope = ? AND link = ?",
-                (_storable(status), scope, self._link(link_id)),
+                (self._vault.hide(status), scope, self._link(link_id)),
             )
 
     def links(self, scope: str, limit: int, offset: int) -> list[dict[str, Any]]:
@@ -176,7 +163,9 @@ class Journal:
                 (scope, limit, offset),
             ).fetchall()
             records = [(status, json.loads(self._vault.unseal(record))) for status, record in rows]
-        return [{**record, **({"status": status} if status else {})} for status, record in records]
+            return [
+                {**record, **({"status": self._vault.show(status)} if status else {})} for status, record in records
+            ]
 
     def health(self) -> str:
         """Say where the journal is, once it proves to be sound."""
@@ -202,7 +191,7 @@ class Journal:
 
     def _take(self, database: sqlite3.Connection, key: Key) -> None:
         database.execute(
-            "INSERT INTO calls VALUES (?, ?, ?, ?, 'pending', ?, NULL, NULL, ?, ?, 1) ON CONFLICT DO UPDATE SET"
+            "INSERT INTO calls VALUES (?, hidden(?), ?, ?, 'pending', ?, NULL, NULL, ?, ?, 1) ON CONFLICT DO UPDATE SET"
             " method = excluded.method, params = excluded.params, state = 'pending', owner = excluded.owner,"
             " outcome = NULL, note = NULL, updated = excluded.updated, attempts = attempts + 1",
             (key.scope, key.name, key.method, key.params, self._presence.name(), time.time(), time.time()),
@@ -212,7 +201,7 @@ class Journal:
         self, database: sqlite3.Connection, key: Key, state: State, outcome: bytes | None, note: str | None
     ) -> None:
         database.execute(
-            "UPDATE calls SET state = ?, outcome = ?, note = ?, updated = ? WHERE scope = ? AND key = ?"
+            "UPDATE calls SET state = ?, outcome = ?, note = ?, updated = ? WHERE scope = ? AND key = hidden(?)"
             " AND method = ? AND params = ? AND state IN ('pending', 'unknown')",
             (state, outcome, note, time.time(), key.scope, key.name, key.method, key.params),
         )
@@ -263,8 +252,11 @@ class Journal:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         database = sqlite3.connect(path, BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            _prepare(database)
+            database.create_function("hidden", 1, lambda text: self._vault.hide(text) if text else None)
+            database.create_function("shown", 1, lambda held: self._vault.show(held) if held else None)
+            schema.prepare(database)
             self._check_vault(database)
+            schema.hide_names(database)
         except BaseException:
             database.close()
             raise
@@ -277,21 +269,6 @@ class Journal:
         database.execute("INSERT INTO vault SELECT ? WHERE NOT EXISTS (SELECT * FROM vault)", (fingerprint,))
         if database.execute("SELECT fingerprint FROM vault").fetchone() != (fingerprint,):
             raise Configuration(f"it was written with another key than {self._vault.path}")
-
-
-def _prepare(database: sqlite3.Connection) -> None:
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > VERSION:
-        raise Configuration("it is of a newer version of this program")
-    if version < VERSION:
-        database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-
-
-def _storable(status: str | None) -> str | None:
-    """Write half of a surrogate pair as its code; SQLite holds no such text."""
-    return None if status is None else status.encode(errors="backslashreplace").decode()
 
 
 def _entry(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
+from openhuman_core.backend.vault import Vault
 from tests.support.daemon import PATIENCE_SECONDS, Daemon, request
 from tests.support.till import Till
 
@@ -43,12 +44,12 @@ class House:
 
 def state_in(home: Path, key: str) -> str | None:
     """Read what stands under a key in the journal of a home, if there is one."""
-    path = home / "core" / "journal.db"
+    path, vault = home / "core" / "journal.db", Vault(home / "core")
     if not path.exists():
         return None
     try:
         with closing(sqlite3.connect(path)) as journal:
-            found = journal.execute("SELECT state FROM calls WHERE key = ?", (key,)).fetchone()
+            found = journal.execute("SELECT state FROM calls WHERE key = ?", (vault.hide(key),)).fetchone()
     except sqlite3.OperationalError:  # it is being made
         return None
     return None if found is None else str(found[0])
