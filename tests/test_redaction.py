@@ -49,6 +49,7 @@ TEXTS = [
     ("to ada.lovelace+x@mail.example.com", "to [redacted]"),
     ("to ada@localhost", "to [redacted]"),
     ("to ada%40example.com", "to [redacted]"),
+    ("to ada%2Bx%40example.com", "to [redacted]"),
     ("paid with 4242 4242 4242 4242", "paid with [redacted]"),
     ("paid with 4242-4242-4242-4242.", "paid with [redacted]."),
     (f"paid with {CARD}", "paid with [redacted]"),

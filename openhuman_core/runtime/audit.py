@@ -21,6 +21,7 @@ from openhuman_core.backend.files import sync_directory
 from openhuman_core.backend.times import rfc3339
 from openhuman_core.errors import Cancelled, Configuration, CoreError, InternalError
 from openhuman_core.runtime.logging import log
+from openhuman_core.runtime.redaction import without_tokens
 
 if TYPE_CHECKING:
     from openhuman_core.runtime.invoke import Invocation
@@ -78,7 +79,7 @@ class Audit:
 
     async def _write(self, line: dict[str, Any]) -> None:
         try:
-            await to_thread.run_sync(self._append, json.dumps(line).encode() + b"\n")
+            await to_thread.run_sync(self._append, json.dumps(without_tokens(line)).encode() + b"\n")
         except OSError as problem:
             log.error("audit line not written", exc_info=problem)
 

@@ -56,11 +56,11 @@ _TOKEN = (
     r"eyJ[\w-]{16,}+(?:\.[\w-]*+){0,4}|eyJ[\w-]++\.[\w-]++(?:\.[\w-]*+){0,3}"  # a JWT, also one that is cut short
     rf"|{_START}(?:[spr]k_|sk-|whsec_|ohk_)[\w-]{{6,}}+"  # keys, as the hosted API and others make them
     rf"|{_START}(?:pi|seti)_[A-Za-z0-9]{{1,64}}+_secret_[\w-]++"  # what confirms a payment
-    r"|(?i:(?<=bearer )[\w.~+/=-]++|(?<=basic )[\w+/=-]{8,}+)"
+    r"|(?i:(?<=bearer )[\w.~+/=-]++|(?<=basic )[\w+/=-]{8,}+|(?:(?<=token=)|(?<=secret=)|(?<=password=))[^\s&\"'<>]++)"
 )
 _SHAPES = (
     rf"{_TOKEN}|{_START}(?:pi|seti|cs|pm|cus|ch|tok|src|sub|acct)_(?=[A-Za-z_]{{0,64}}\d)[\w-]{{6,}}+"
-    r"|(?<![\w.+-])[\w.+-]++(?:@|%40)\w[\w.-]*+"  # an e-mail address
+    r"|(?<![\w.+-])(?:[\w.+-]|%2[Bb])++(?:@|%40)\w[\w.-]*+"  # an e-mail address
     r"|(?<=\?)[^\s\"']++|(?i:https?%3a%2f%2f[^\s\"']++)"  # a query with a fragment, an encoded link
     r"|(?P<path>(?:(?<=GET |PUT )|(?<=HEAD |POST )|(?<=PATCH )|(?<=DELETE ))/[^\s\"']*+(?:\ HTTP/)?)"
     r"|(?P<card>(?<!\d)[2-6](?:(?:[ \t\xa0+-]|%20)?\d){12,18}(?!\d))"

@@ -17,7 +17,7 @@ PERSONAL = frozenset({"mail", "card", "coupon", "name", "street", "link", "heade
 
 # Runs in each program before its own code: what its libraries and its own mistakes might log, they log.
 _ACCIDENTS = """
-import json, logging, pathlib, sys, threading, traceback, warnings
+import itertools, json, logging, pathlib, sys, threading, traceback, warnings
 import aiohttp
 from openhuman_core import app
 from openhuman_core.runtime import redaction
@@ -37,15 +37,17 @@ def crash(*_, **__):
 async def request(*_, **options):
     raise RuntimeError(*plan["texts"], options)
 
+names = itertools.cycle(["httpx", "httpcore.http11", "aiohttp.client", "asyncio", "a.library"])
+
 def happen():
     ours = logging.getLogger("openhuman_core")
     for text in plan["texts"]:
         for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
-            ours.log(level, text.replace("%", "%%"), None)
-            ours.log(level, "%s of %r", text, [text, text.encode(), {"text": text}])
-            ours.log(level, "extra", extra={"field": {"a": [text, (text,), {text: 1}]}, "raw": text.encode()})
-        for name in ("httpx", "httpcore.http11", "aiohttp.client", "asyncio", "a.library"):
-            logging.getLogger(name).warning("%s %s", text, {"text": text})
+            ours.log(level, "%s", text)
+        ours.error("%r", [text.encode(), {"text": text}])
+        ours.error("extra", extra={"field": {"a": [(text,), {text: 1}]}, "raw": text.encode()})
+        name = next(names)
+        logging.getLogger(name).warning("%s", text)
         try:
             raise ValueError(text)
         except ValueError as problem:
@@ -55,7 +57,6 @@ def happen():
         ours.error(text.replace("%", "%%") + " %d", text)
         warnings.warn(text, stacklevel=1)
         if "serve" in sys.argv:
-            print(text)
             print("x" * 4080, text, file=sys.__stdout__)
     for fields in plan["fields"]:
         ours.debug("fields", extra={"fields": fields})

@@ -35,6 +35,18 @@ def request(call_id: Any, method: str, params: Any = ...) -> dict[str, Any]:
     return message if params is ... else {**message, "params": params}
 
 
+# What these name in a test's environment or params is a secret; a shorter one would be in any log.
+CREDENTIALS = ("OPENHUMAN_TOKEN", "OPENHUMAN_API_KEY")
+SECRET_PARAMS = ("token", "loginToken", "code", "couponCode", "email", "paymentMethodId", "deviceFingerprint")
+SHORTEST_SECRET = 8
+
+
+def secrets_of(values: Any, names: Sequence[str]) -> set[str]:
+    """Give the values of these names that a log must not hold."""
+    found = (values.get(name) for name in names) if isinstance(values, Mapping) else ()
+    return {value for value in found if isinstance(value, str) and len(value) >= SHORTEST_SECRET}
+
+
 class Daemon:
     """A running `openhuman-core serve`; `calls` are matched to answers by id, whatever the order."""
 
@@ -56,6 +68,7 @@ class Daemon:
         self.progress: list[Any] = []
         self._read = b""
         self._next_id = 0
+        self._secrets = secrets_of(env, CREDENTIALS)
 
     def __enter__(self) -> Self:
         return self
@@ -74,6 +87,9 @@ class Daemon:
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
+        if kind is None:
+            log = self.log()
+            assert [secret for secret in self._secrets if secret in log] == [], log
 
     def send(self, data: bytes | Mapping[str, Any] | Sequence[Any]) -> None:
         """Write bytes, or a message as a line."""
@@ -116,6 +132,7 @@ class Daemon:
     def ask(self, method: str, params: Any = ...) -> dict[str, Any]:
         """Make one call and give its whole answer; no other may be on its way. What it tells meanwhile is kept."""
         self._next_id += 1
+        self._secrets |= secrets_of(params, SECRET_PARAMS)
         self.send(request(self._next_id, method, params))
         answer: dict[str, Any] = self.answer()
         while answer.get("method") == "$/progress":
@@ -173,9 +190,9 @@ class Daemon:
 
 
 def run(home: Path, *words: str, stdin: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a command of the program to its end."""
+    """Run a command of the program to its end; what it says on stderr holds no credential of its environment."""
     home.mkdir(parents=True, exist_ok=True)
-    return subprocess.run(
+    done = subprocess.run(
         [*COMMAND, *words],
         input=stdin,
         capture_output=True,
@@ -184,3 +201,5 @@ def run(home: Path, *words: str, stdin: bytes = b"", **variables: str) -> subpro
         timeout=PATIENCE_SECONDS,
         check=False,
     )
+    assert [secret for secret in secrets_of(variables, CREDENTIALS) if secret.encode() in done.stderr] == []
+    return done
