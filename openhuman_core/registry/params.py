@@ -9,6 +9,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -176,10 +177,9 @@ def check(model: type[P], options: type[ReadOptions], given: Any, name: str) -> 
         given = {}
     if not isinstance(given, dict):
         raise InvalidParams(f"invalid params: expected object or null, got {_json_type(given)}")
-    own = _declared(model)
-    common = {param: field for param, field in _declared(options).items() if param not in own}
+    own, common = _declared(model), _declared(options)
     for param, field in own.items():
-        if field.is_required() and param not in given:
+        if param not in given and field.is_required():
             text = f"missing required param '{param}': {field.description}"
             raise InvalidParams(text, params=[{"path": param, "rule": "missing", "message": text}])
     unknown = sorted(given.keys() - own.keys() - common.keys())
@@ -193,12 +193,13 @@ def check(model: type[P], options: type[ReadOptions], given: Any, name: str) -> 
     }
     problems: list[ErrorDetails] = []
     checked_own = _validate(model, {k: v for k, v in present.items() if k in own}, problems)
-    checked_common = _validate(options, {k: v for k, v in present.items() if k in common}, problems)
+    checked_common = _validate(options, {k: v for k, v in present.items() if k not in own}, problems)
     if checked_own is None or checked_common is None:
         raise _invalid(problems)
     return checked_own, checked_common
 
 
+@cache
 def _declared(model: type[Params]) -> Mapping[str, Any]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
