@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from http import HTTPStatus
+from typing import cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -49,6 +50,8 @@ HEADERS = (
     ("user-agent", f"openhuman-core/{__version__}"),
 )
 
+_parsed = lru_cache(maxsize=128)(httpx.URL)  # most calls go to few places, and reading a URL takes longer than a header
+
 
 class Backend:
     """The hosted API at one base URL, over one transport that is kept open until `aclose`."""
@@ -77,29 +80,25 @@ class Backend:
         """
         timeout = self.settings.timeout_seconds if timeout_seconds is None else timeout_seconds
         attempt = 0
-        try:
-            with anyio.fail_after(timeout) as scope:
-                while True:
-                    attempt += 1
-                    try:
-                        return await self._attempt(request, credential, idempotency_key, sending)
-                    except CoreError as failure:
-                        sent = sending.stage != "not_sent"
-                        sending.stage = "unknown" if sent and is_unsure(failure, effect) else "not_sent"
-                        pause = (
-                            None
-                            if self.settings.no_retries
-                            else pause_before_retry(failure, effect, attempt, sent=sent)
-                        )
-                        if pause is None or anyio.current_time() + pause >= scope.deadline:
-                            told = await self._told(failure, effect, credential, sending)
-                            raise told from (None if told is failure else failure)
-                    if not effect.repeatable:
-                        sending.stage = "not_sent"  # what is sent again surely did nothing
-                    await anyio.sleep(pause)
-        except TimeoutError as problem:
-            late = BackendTimeout(f"{request.route} timed out after {timeout:.3g} s", route=str(request.route))
-            raise await self._told(late, effect, credential, sending) from problem
+        with anyio.move_on_after(timeout) as scope:
+            while True:
+                attempt += 1
+                try:
+                    return await self._attempt(request, credential, idempotency_key, sending)
+                except CoreError as failure:
+                    sent = sending.stage != "not_sent"
+                    sending.stage = "unknown" if sent and is_unsure(failure, effect) else "not_sent"
+                    pause = (
+                        None if self.settings.no_retries else pause_before_retry(failure, effect, attempt, sent=sent)
+                    )
+                    if pause is None or anyio.current_time() + pause >= scope.deadline:
+                        told = await self._told(failure, effect, credential, sending)
+                        raise told from (None if told is failure else failure)
+                if not effect.repeatable:
+                    sending.stage = "not_sent"  # what is sent again surely did nothing
+                await anyio.sleep(pause)
+        late = BackendTimeout(f"{request.route} timed out after {timeout:.3g} s", route=str(request.route))
+        raise await self._told(late, effect, credential, sending)
 
     async def probe(self) -> float | None:
         """Ask for anything, as nobody; gives the seconds by which the hosted API's clock is ahead, if it says so.
@@ -137,7 +136,8 @@ class Backend:
             headers.append(("content-type", "application/json"))
         if idempotency_key is not None:
             headers.append(("idempotency-key", idempotency_key))
-        return httpx.Request(request.route.verb, self.base_url + request.path, headers=headers, content=request.body)
+        url = _parsed(self.base_url + request.path)
+        return httpx.Request(request.route.verb, url, headers=headers, content=request.body)
 
     async def _attempt(
         self, request: Request, credential: Credential | None, idempotency_key: str | None, sending: Sending
@@ -159,15 +159,14 @@ class Backend:
         try:
             return replace(answer, body=await self._body(response, answer))
         finally:
-            with anyio.CancelScope(shield=True):
-                await response.aclose()
+            await response.aclose()
 
     async def _body(self, response: httpx.Response, answer: Answer) -> bytes:
         """Read a body; a refusal without a readable one is a refusal all the same."""
         problem = "" if response.headers.get("content-encoding", "identity") == "identity" else "compressed"
         body = bytearray()
         try:
-            async for chunk in response.aiter_raw():
+            async for chunk in cast("httpx.AsyncByteStream", response.stream):  # as it came, and with less ado
                 body += chunk
                 if len(body) > self.settings.max_message_bytes:
                     problem = f"longer than {self.settings.max_message_bytes} bytes"

@@ -216,12 +216,11 @@ class Calls:
         try:
             self._slots.acquire_nowait()
         except anyio.WouldBlock:
-            try:
-                with anyio.fail_after(invocation.seconds_left()):
-                    await self._slots.acquire()
-            except TimeoutError as problem:
+            with anyio.move_on_after(invocation.seconds_left()) as scope:
+                await self._slots.acquire()
+            if scope.cancelled_caught:
                 late = BackendTimeout(f"{invocation.method.name} timed out before it was its turn")
-                raise told(late, invocation.method) from problem
+                raise told(late, invocation.method) from None
         accepted.running = True  # from here on the slot is given back in the end
         self._vitals.in_flight += 1
         self._vitals.queued -= 1
