@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import secrets
 import sys
 import threading
 import time
@@ -101,7 +100,7 @@ class App:
         self.registry = registry(sandbox=settings.sandbox)
         self.discovery = Discovery(self.registry, BUILTINS, Policy(settings))
         # What the embedded sandbox holds is gone with the process, and so are the keys that were used with it.
-        place = f"{configuration.SANDBOX}/{secrets.token_hex(8)}" if settings.sandbox else None
+        place = f"{configuration.SANDBOX}/{os.urandom(8).hex()}" if settings.sandbox else None
         self.invoker = Invoker(self.registry, settings, self._open, self._open_records, place)
         self._backend: Backend | None = None
         self._records: Records | None = None

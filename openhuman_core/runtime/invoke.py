@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import secrets
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # costly to import; the first call that needs them loads them
 # What reads params; it brings pydantic.
 CHECKS = "openhuman_core.registry.params"
 # Correlation ids of 64 bits: consecutive, from anywhere in the lower half.
-_IDS = itertools.count(secrets.randbits(63))
+_IDS = itertools.count(int.from_bytes(os.urandom(8), "big") >> 1)
 
 
 @dataclass(frozen=True, slots=True)
