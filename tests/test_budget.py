@@ -1,0 +1,89 @@
+"""What answering may cost, in what a noisy machine cannot change: modules, system calls and lines of code."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from openhuman_core.protocol import messages
+from openhuman_core.protocol.framing import Decoder
+from tests.support.daemon import COMMAND, PATIENCE_SECONDS, environment, request
+
+CALLS = 1000
+PING, *_ = LINES = [json.dumps(request(n, "core.ping")).encode() + b"\n" for n in range(CALLS)]
+
+
+def modules(home: Path, *words: str, stdin: bytes = b"") -> set[str]:
+    """Run a Python program to its end, and give the modules that it imported."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *words],
+        input=stdin,
+        capture_output=True,
+        env=environment(home),
+        cwd=home,
+        timeout=PATIENCE_SECONDS,
+        check=True,
+    )
+    return {line.rpartition("|")[2].strip() for line in done.stderr.decode().splitlines() if "import time:" in line}
+
+
+def test_a_start_imports_little_beside_asyncio(home: Path) -> None:
+    """Every module is a file to find and to read; this counts those that asyncio and JSON do not bring."""
+    home.mkdir(parents=True, exist_ok=True)
+    ours = modules(home, "-m", "openhuman_core", "serve", "--log-level", "error", stdin=PING)
+    beside = ours - modules(home, "-c", "import asyncio, json")
+    assert beside & {"hashlib", "random", "sqlite3", "statistics", "tempfile", "uuid"} == set()
+    assert len(beside) <= 80, sorted(beside)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace, which counts system calls, is not installed")
+def test_many_pings_at_once_take_few_system_calls(home: Path, tmp_path: Path) -> None:
+    """What one read brings is answered by few writes; a call for each ping would be a thousand."""
+    home.mkdir(parents=True, exist_ok=True)
+    counted = tmp_path / "calls"
+    calls = {}
+    for pings in (PING, b"".join(LINES)):
+        command = ["strace", "-f", "-qq", "-e", "trace=read,write,poll,epoll_wait,epoll_ctl", "-o", str(counted)]
+        subprocess.run(
+            [*command, *COMMAND, "serve", "--log-level", "error"],
+            input=pings,
+            capture_output=True,
+            env=environment(home),
+            cwd=home,
+            timeout=PATIENCE_SECONDS,
+            check=True,
+        )
+        told = counted.read_text(encoding="utf-8", errors="replace")
+        calls[len(pings)] = len(re.findall(r"^\d+ +\w+\(", told, re.MULTILINE))
+    few, many = sorted(calls.values())
+    assert many - few <= CALLS // 10, calls
+
+
+def test_a_request_is_read_and_answered_in_few_lines_of_code() -> None:
+    """Counted line by line: between the bytes of a ping and those of its answer there is no room for ado."""
+    decoder = Decoder("lines", 2**24)
+    decoder.feed(PING)
+    lines = 0
+
+    def count(_frame: object, event: str, _argument: object) -> object:
+        nonlocal lines
+        lines += event == "line"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)  # type: ignore[arg-type]
+    try:
+        (frame,) = decoder.feed(PING)
+        call = messages.read(frame, 1000) if isinstance(frame, bytes) else frame
+        answer = messages.result(0, {"ok": True})
+    finally:
+        sys.settrace(before)
+    assert isinstance(call, messages.Call)
+    assert answer == b'{"jsonrpc":"2.0","id":0,"result":{"ok":true}}'
+    assert lines <= 130
