@@ -139,6 +139,8 @@ def encode(value: Any) -> RawJson:
     """Encode a value as ASCII, so that no text of ours can break a frame or fail to encode; `RawJson` stays."""
     if isinstance(value, RawJson):
         return value
+    if type(value) is int:
+        return RawJson(b"%d" % value)
     text = value.text if type(value) is ExactFloat else _ENCODER.encode(value)
     return RawJson(text.encode("ascii"))
 
