@@ -7,7 +7,6 @@ Each field of `Settings` with a `help` is a setting: `max_in_flight` is the flag
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from openhuman_core import values
+from openhuman_core import sources, values
 from openhuman_core.errors import Configuration
 
 if TYPE_CHECKING:
@@ -26,8 +25,17 @@ PRODUCTION = "https://api.tinyhumans.ai"
 STAGING = "https://staging-api.tinyhumans.ai"
 # Never sent anywhere: a name of the loopback range (RFC 6761) for the sandbox inside this process.
 SANDBOX = "http://sandbox.localhost"
-# What no file that was merely found may say: whose account it is, and which files are written.
-GUARDED = ("sandbox", "profile", "credential_store", "audit", "expect_user", "expect_team")
+# What no file that was merely found may say: where calls go and as whom, what is written, what may be sent twice.
+GUARDED = (
+    "backend_url",
+    "sandbox",
+    "idempotency_honoured",
+    "profile",
+    "credential_store",
+    "audit",
+    "expect_user",
+    "expect_team",
+)
 DEFAULT_PROFILE = "default"
 CredentialStoreKind = Literal["auto", "keychain", "file"]
 
@@ -162,13 +170,14 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
 
     Raises `UsageError` for a flag's value, `Configuration` for a variable's, and for a file that cannot be read.
     """
-    environ = with_dotenv(environ)
+    nearby = _harmless(sources.found_dotenv(environ))
+    environ = {**sources.named_dotenv(environ), **environ}
     home = home_of(environ)
     directory = _directory(home, profile_of(flags, environ))
     _refuse_links(home, directory)
     found: dict[str, Any] = {"home": home, "backend_url": STAGING if _is_staging(environ) else PRODUCTION}
-    found |= _config_file(directory / "config.toml")
-    found |= {item.name: value for flag, item in FLAGS.items() if (value := _said(flag, flags, environ)) is not None}
+    # A file that was merely found overrides nothing that somebody set, a limit in the config file least of all.
+    found |= {**_all_said({}, nearby), **_config_file(directory / "config.toml"), **_all_said(flags, environ)}
     if found.get("sandbox"):  # real credentials are no business of the sandbox, nor is a person's keychain
         found["credential_store"] = "file"
     else:
@@ -180,6 +189,16 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
 def profile_of(flags: Mapping[str, str], environ: Mapping[str, str]) -> str:
     """Give the profile's name; raises as `load` does."""
     return str(_said("profile", flags, environ) or DEFAULT_PROFILE)
+
+
+def _all_said(flags: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, Any]:
+    return {item.name: value for flag, item in FLAGS.items() if (value := _said(flag, flags, environ)) is not None}
+
+
+def _harmless(variables: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what a checked-out repository must not say: it may order how a process behaves, no more."""
+    allowed = {f"OPENHUMAN_{item.name.upper()}" for item in FLAGS.values() if item.name not in GUARDED}
+    return {name: value for name, value in variables.items() if name in allowed}
 
 
 def _said(flag: str, flags: Mapping[str, str], environ: Mapping[str, str]) -> Any:
@@ -236,18 +255,7 @@ def _is_staging(environ: Mapping[str, str]) -> bool:
 
 def _config_file(path: Path) -> dict[str, Any]:
     """Read the config file; its keys are the settings' names, and `api_url` for the backend URL."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as problem:
-        raise Configuration(f"{path} cannot be read") from problem
-    import tomllib  # noqa: PLC0415 - most homes have no such file, and start-up pays for each import
-
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise Configuration(f"{path} does not parse: {problem}") from problem
+    content = sources.toml(path)
     if "api_url" in content:
         content["backend_url"] = content.pop("api_url")
     fields = {item.name: item for item in FLAGS.values() if item.name != "profile"}  # the profile is where the file is
@@ -259,42 +267,3 @@ def _config_file(path: Path) -> dict[str, Any]:
         for name, value in content.items()
         if value != ""
     }
-
-
-def with_dotenv(environ: Mapping[str, str]) -> dict[str, str]:
-    """Add what a `.env` file sets and the environment does not; raises `Configuration` for one that was named."""
-    return {**_dotenv(environ), **environ}
-
-
-def _dotenv(environ: Mapping[str, str]) -> dict[str, str]:
-    """Read the named `.env` whole, or of the nearest one upwards what cannot redirect or replace a credential."""
-    named = environ.get("OPENHUMAN_DOTENV_PATH")
-    if named:
-        if not os.access(named, os.R_OK) or not Path(named).is_file():
-            raise Configuration(f"{named}: cannot be read", hint="OPENHUMAN_DOTENV_PATH must name a readable file.")
-        return _variables(Path(named))
-    try:
-        here = Path.cwd()
-    except OSError:  # a directory that was removed under us has no `.env`
-        return {}
-    candidates = (directory / ".env" for directory in (here, *here.parents))
-    found = next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113 - Path's may raise
-    if not found:
-        return {}
-    # A checked-out repository must not redirect a credential: what it may say is how the daemon behaves, no more.
-    harmless = {f"OPENHUMAN_{item.name.upper()}" for item in FLAGS.values()} & {
-        variable for item in FLAGS.values() for variable in _variables_of(item) if item.name not in GUARDED
-    }
-    try:
-        return {name: value for name, value in _variables(found).items() if name in harmless}
-    except Configuration:  # nobody named it
-        return {}
-
-
-def _variables(path: Path) -> dict[str, str]:
-    import dotenv  # noqa: PLC0415 - most directories have no such file, and start-up pays for each import
-
-    try:
-        return {name: value for name, value in dotenv.dotenv_values(path, interpolate=False).items() if value}
-    except (OSError, UnicodeDecodeError) as problem:
-        raise Configuration(f"{path}: cannot be read") from problem

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -310,13 +311,31 @@ OPENHUMAN_API_KEY=key
 OPENHUMAN_TOKEN=token
 OPENHUMAN_UNKNOWN=1
 """
+# What a named one may say too, and a found one may not.
+GUARDED = """
+OPENHUMAN_PROFILE=other
+OPENHUMAN_CREDENTIAL_STORE=keychain
+OPENHUMAN_EXPECT_USER=u
+OPENHUMAN_EXPECT_TEAM=t
+OPENHUMAN_AUDIT=/elsewhere/audit
+OPENHUMAN_IDEMPOTENCY_HONOURED=true
+"""
 
 
 @pytest.mark.parametrize("up", [0, 1, 2])
 def test_a_dotenv_that_was_found_may_redirect_nothing(home: Path, elsewhere: Path, up: int) -> None:
     """A checked-out repository must not get hold of a key; what it may say is how the daemon behaves."""
-    [elsewhere, *elsewhere.parents][up].joinpath(".env").write_text(DOTENV)
+    [elsewhere, *elsewhere.parents][up].joinpath(".env").write_text(DOTENV + GUARDED)
     assert settings(home) == dataclasses.replace(Settings(backend_url=PRODUCTION, home=home), max_batch=7)
+
+
+def test_a_dotenv_that_was_found_loosens_no_limit(home: Path, elsewhere: Path) -> None:
+    """It may set one where the config file has none."""
+    (elsewhere / ".env").write_text("OPENHUMAN_READ_ONLY=false\nOPENHUMAN_MAX_SPEND_USD=999\nOPENHUMAN_NO_SECRETS=1\n")
+    (home / "core").mkdir(parents=True)
+    (home / "core" / "config.toml").write_text('read_only = true\nmax_spend_usd = "5"\n')
+    found = settings(home)
+    assert (found.read_only, found.max_spend_usd, found.no_secrets) == (True, Decimal(5), True)
 
 
 def test_the_nearest_dotenv_counts_alone(home: Path, elsewhere: Path) -> None:

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from openhuman_core import __version__
+from openhuman_core import __version__, sources
 from openhuman_core import settings as configuration
 from openhuman_core.app import App
 from openhuman_core.cli.call import ME, in_app, loaded
@@ -25,7 +25,7 @@ def examine(output: Output, options: Mapping[str, str | None]) -> int:
     environ: Mapping[str, str] = os.environ
     problem = None
     try:
-        environ = configuration.with_dotenv(environ)
+        environ = {**sources.named_dotenv(environ), **environ}
         settings = loaded(options, environ)
     except Configuration as failure:
         given = {name: value for name, value in options.items() if value is not None}
