@@ -332,3 +332,45 @@ def test_a_dry_run_of_a_file_sends_nothing(home: Path, backend: Recorder) -> Non
     told = [(row["dryRun"], row["request"]["body"], row["idempotencyKey"][:6]) for row in results(done)]
     assert told == [(True, {"email": email}, "batch-") for email in ("a@x.example", "b@x.example")]
     assert (done.returncode, backend.seen) == (0, [])
+
+
+@pytest.mark.parametrize("cell", ["05", "007", "00.5", "٢٥", "NaN", "1e", "0x1", "1_000"])
+def test_a_cell_that_is_no_number_fails_alone(home: Path, backend: Recorder, cell: str) -> None:
+    """A number is what JSON calls so; anything else stays the text that the check refuses."""
+    text = f"amountUsd\n{cell}\n25.50\n".encode()
+    done = run(home, "batch", "-", "--method", "billing.top_up", "--yes", stdin=text, **account(backend))
+    assert [row["ok"] or row["error"]["message"] for row in results(done)] == [
+        "invalid params: amountUsd: expected an integer or a number",
+        True,
+    ]
+    assert (done.returncode, [json.loads(seen.body)["amountUsd"] for seen in backend.seen]) == (9, [25.5])
+
+
+@pytest.mark.parametrize(
+    ("method", "text", "params"),
+    [
+        ("api_keys.create", "name,scopes\nn,read\n", {"name": "n", "scopes": ["read"]}),
+        ("api_keys.create", 'name,scopes\nn,"[""read"",""write""]"\n', {"scopes": ["read", "write"]}),
+        ("api_keys.create", "name\n@/dev/null\n", {"name": "@/dev/null"}),
+        ("billing.update_auto_recharge", 'payload\n"{""enabled"":true}"\n', {"enabled": True}),
+        ("billing.update_auto_recharge", "payload\n@/dev/null\n", None),
+        ("billing.update_auto_recharge", "payload\n-\n", None),
+    ],
+    ids=["one of a list", "a list", "text that options read", "an object", "a file's name", "a dash"],
+)
+def test_a_cell_is_its_text(home: Path, backend: Recorder, method: str, text: str, params: Any) -> None:
+    """JSON where the param is an object or the cell begins with a bracket; never what `@file` and `-` stand for."""
+    home.mkdir()
+    (home / "one.csv").write_text(text, encoding="utf-8")
+    words = ["batch", str(home / "one.csv"), "--method", method]
+    done = run(home, *words, stdin=b'{"from":"stdin"}', **account(backend))
+    sent = [json.loads(seen.body) for seen in backend.seen]
+    assert (done.returncode, sent) == ((9, []) if params is None else (0, [{**sent[0], **params}]))
+
+
+@pytest.mark.parametrize("cell", ["true", "FALSE", "yes"])
+def test_a_cell_can_be_true_or_false(home: Path, backend: Recorder, cell: str) -> None:
+    """As JSON and as spreadsheets write it."""
+    text = f"gatewayTransactionId,sync\nc,{cell}\n".encode()
+    done = run(home, "batch", "-", "--method", "billing.get_coinbase_charge", stdin=text, **account(backend))
+    assert (done.returncode, len(backend.seen)) == ((9, 0) if cell == "yes" else (0, 1))

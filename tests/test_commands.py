@@ -223,6 +223,11 @@ def test_names_may_be_spelled_in_three_ways(command: Run, backend: Recorder, spe
         (["billing", "top-up", "--yes"], "missing required param 'amountUsd': How much credit to buy, in USD."),
         (["billing", "top-up", "--amount-usd", "x"], "invalid params: amountUsd: expected"),
         (["billing", "top-up", "--amount-usd", "0"], "amountUsd must be a finite number greater than 0"),
+        (
+            ["billing", "top-up", "--amount-usd", "007", "--yes"],
+            "invalid params: amountUsd: expected an integer or a number",
+        ),
+        (["billing", "get-transactions", "--limit", "٢"], "invalid params: limit: expected an integer"),
         (["billing", "get-transactions", "--limit", "1.5"], "invalid params: limit: expected an integer"),
         (["billing", "update-auto-recharge", "--payload", "{"], "--payload is not JSON"),
         (["billing", "update-auto-recharge", "--payload", "@/no/such"], "/no/such cannot be read"),

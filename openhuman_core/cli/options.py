@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,25 +74,32 @@ def gather(params: list[Param], given: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for param in params:
         name = param.option.replace("-", "_")
-        if param.type == "secret":
-            secret = _secret(param, given)
-            if secret is not None:
-                values[param.name] = secret
-        elif given.get(name) not in (None, ()):
-            values[param.name] = value_of(param, given[name])
+        value = _secret(param, given) if param.type == "secret" else given.get(name)
+        if param.type == "array" and value:
+            values[param.name] = [item for one in value for item in value_of(param, one)]
+        elif param.type == "object" and value is not None:
+            values[param.name] = value_of(param, content(value))
+        elif isinstance(value, str):
+            values[param.name] = value_of(param, value)
+        elif isinstance(value, bool):
+            values[param.name] = value
     return values
 
 
-def value_of(param: Param, text: Any) -> Any:
-    """Read one value; a number that is none stays text, since the method's own check words that better."""
-    if param.type == "integer" and re.fullmatch(r"-?\d{1,400}", text):
-        return int(text)
-    if param.type == "number" and re.fullmatch(r"-?\d{1,400}(\.\d+)?([eE][+-]?\d+)?", text):
-        return messages.decode(text.encode())
+def value_of(param: Param, text: str) -> Any:
+    """Read the text of one value; raises `click.UsageError` for an object or an array that is no JSON.
+
+    A number or a boolean that is none stays text, since the method's own check words that better.
+    """
+    if param.type in ("integer", "number"):
+        value = messages.decode(text.encode(errors="surrogateescape"))
+        return value if type(value) in (int, float) else text
+    if param.type == "boolean":
+        return {"true": True, "false": False}.get(text.lower(), text)
     if param.type == "object":
-        return _json(param, content(text))
+        return _json(param, text)
     if param.type == "array":
-        return [item for one in text for item in (_json(param, one) if one.startswith("[") else [one])]
+        return _json(param, text) if text.startswith("[") else [text]
     return text
 
 
