@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.daemon import COMMAND, PATIENCE_SECONDS, environment, run
 from tests.support.recorder import CLOSE, SILENCE, Recorder, answer, ok
+from tests.support.terminal import Terminal
 
 INVITE = "team.send_email_invite"
 
@@ -374,3 +375,28 @@ def test_a_cell_can_be_true_or_false(home: Path, backend: Recorder, cell: str) -
     text = f"gatewayTransactionId,sync\nc,{cell}\n".encode()
     done = run(home, "batch", "-", "--method", "billing.get_coinbase_charge", stdin=text, **account(backend))
     assert (done.returncode, len(backend.seen)) == ((9, 0) if cell == "yes" else (0, 1))
+
+
+def test_what_is_asked_about_is_what_is_made(home: Path, backend: Recorder) -> None:
+    """Rows that are added while the question waits are of the next run."""
+    home.mkdir()
+    path, row = home / "pay.jsonl", json.dumps({"method": "billing.top_up", "params": {"amountUsd": 5}}) + "\n"
+    path.write_text(row, encoding="utf-8")
+    terminal = Terminal(home, "batch", str(path), env=account(backend))
+    terminal.wait_for("1 x openhuman.billing_top_up of 5.00 USD")
+    path.write_text(row * 2, encoding="utf-8")
+    terminal.type("y")
+    assert (terminal.end(), len(backend.seen)) == (0, 1)
+
+
+def test_a_closed_stdin_cannot_be_read(home: Path, backend: Recorder) -> None:
+    """What has its number may be another file."""
+    home.mkdir()
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *COMMAND, "batch", "-"],
+        capture_output=True,
+        env=environment(home, **account(backend)),
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, b"stdin is closed" in done.stderr) == (2, b"", True)

@@ -19,7 +19,7 @@ import click
 from openhuman_core.app import App
 from openhuman_core.cli.call import confirm, in_app, loaded, who_is
 from openhuman_core.cli.failures import DONE, PARTLY_FAILED, error_of
-from openhuman_core.cli.rows import Result, Row, rows, seekable
+from openhuman_core.cli.rows import Result, Row, kept, rows
 from openhuman_core.cli.text import harmless
 from openhuman_core.errors import CoreError, InvalidParams
 from openhuman_core.protocol import messages
@@ -70,7 +70,7 @@ class Tally:
 def run_bulk(bulk: Bulk) -> int:
     """Make all calls and print a line for each; gives the exit code."""
     gc.enable()  # a long run makes garbage
-    with seekable(bulk.file) as source:
+    with kept(bulk.file) as source:
         return in_app(loaded(bulk.settings), lambda app: _run(app, bulk, source))
 
 

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -108,15 +107,18 @@ def _csv_row(row: Row, params: dict[str, Any], record: Iterable[tuple[str | None
     return row
 
 
-def seekable(file: str) -> TextIO:
-    """Open the file; what cannot be read twice, as stdin, is kept in one that is gone afterwards."""
+def kept(file: str) -> TextIO:
+    """Keep what the file, `-` for stdin, holds now, in one that is gone afterwards; raises `click.UsageError`.
+
+    So what is asked about is what is made, whatever is written to the file meanwhile.
+    """
+    if file == "-" and sys.stdin is None:
+        raise click.UsageError("stdin is closed")
+    copy: Any = tempfile.TemporaryFile()  # noqa: SIM115 - closed by its wrapper
     try:
-        source: Any = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115 - closed by its wrapper
-        if file == "-" or not source.seekable():
-            kept = tempfile.TemporaryFile()  # noqa: SIM115 - see above
-            shutil.copyfileobj(source, kept)
-            kept.seek(0)
-            source = kept
+        with open(0 if file == "-" else file, "rb", closefd=file != "-") as source:
+            shutil.copyfileobj(source, copy)
+        copy.seek(0)
     except OSError as problem:
-        raise click.UsageError(f"{file} cannot be read") from problem
-    return io.TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        raise click.UsageError(f"{file} cannot be read: {problem.strerror}") from problem
+    return io.TextIOWrapper(copy, encoding="utf-8-sig", errors="surrogateescape", newline="")
