@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections import Counter
@@ -313,8 +314,8 @@ def test_numbers_keep_their_form(home: Path, backend: Recorder) -> None:
     assert b'"result":{"n":12345678901234567890.10,"m":1e999}}' in done.stdout
 
 
-def test_a_reader_that_has_enough_ends_a_run_quietly(home: Path, backend: Recorder) -> None:
-    """As `| head -1` does."""
+def test_a_reader_that_has_enough_ends_a_run(home: Path, backend: Recorder) -> None:
+    """As `| head -1` does: what is under way ends, no more is begun, and who asks is told that rows are missing."""
     home.mkdir()
     (home / "rows.jsonl").write_text('{"method":"billing.get_balance"}\n' * 2_000, encoding="utf-8")
     words, env = [*COMMAND, "batch", str(home / "rows.jsonl")], environment(home, **account(backend))
@@ -323,7 +324,51 @@ def test_a_reader_that_has_enough_ends_a_run_quietly(home: Path, backend: Record
         assert process.stderr is not None
         assert process.stdout.readline()
         process.stdout.close()
-        assert (b"Traceback" in process.stderr.read(), process.wait(PATIENCE_SECONDS)) == (False, 0)
+        summary, told = process.stderr.read().decode().splitlines()
+        assert process.wait(PATIENCE_SECONDS) == 9
+    done = int(summary.split()[0])
+    assert summary == f"{done} rows of run rows.jsonl: {done} done, 0 of them before, 0 failed"
+    assert told == f"The output cannot be written (Broken pipe): {2_000 - done} rows were not begun"
+    assert len(backend.seen) == done < 2_000
+
+
+@pytest.mark.parametrize("output", ["2>&-", "2>/dev/full", ""], ids=["closed", "full", "without a reader"])
+def test_a_stderr_that_cannot_be_written_stops_no_run(home: Path, backend: Recorder, output: str) -> None:
+    """All rows are made, and the exit code is theirs."""
+    home.mkdir()
+    (home / "rows.jsonl").write_text('{"method":"billing.get_balance"}\n' * 9 + "no row\n", encoding="utf-8")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {output}', "sh", *COMMAND, "batch", "rows.jsonl"],
+        stdout=subprocess.PIPE,
+        stderr=writing,
+        env=environment(home, **account(backend)),
+        cwd=home,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, [row["ok"] for row in results(done)]) == (9, [True] * 9 + [False])
+
+
+@pytest.mark.parametrize(("output", "code", "asked"), [(">&-", 1, 0), (">/dev/full", 9, 1)], ids=["closed", "full"])
+def test_a_run_whose_results_are_lost_goes_no_further(
+    home: Path, backend: Recorder, output: str, code: int, asked: int
+) -> None:
+    """Without a stdout it does not begin."""
+    home.mkdir()
+    (home / "rows.jsonl").write_text('{"method":"billing.get_balance"}\n' * 9, encoding="utf-8")
+    words = [*COMMAND, "batch", "rows.jsonl", "--concurrency", "1"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {output}', "sh", *words],
+        stderr=subprocess.PIPE,
+        env=environment(home, **account(backend)),
+        cwd=home,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, len(backend.seen), b"utput cannot be written" in done.stderr) == (code, asked, True)
 
 
 def test_a_dry_run_of_a_file_sends_nothing(home: Path, backend: Recorder) -> None:

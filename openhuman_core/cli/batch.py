@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import hashlib
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -14,13 +16,12 @@ from pathlib import Path
 from typing import TextIO
 
 import anyio
-import click
 
 from openhuman_core.app import App
 from openhuman_core.cli.call import confirm, in_app, loaded, who_is
 from openhuman_core.cli.failures import DONE, PARTLY_FAILED, error_of
 from openhuman_core.cli.rows import Result, Row, kept, rows
-from openhuman_core.cli.text import harmless
+from openhuman_core.cli.text import harmless, say
 from openhuman_core.errors import CoreError, InvalidParams
 from openhuman_core.protocol import messages
 from openhuman_core.registry.registry import Registry
@@ -64,11 +65,14 @@ class Tally:
     replayed: int = 0
     failed: int = 0
     unknown: list[int] = field(default_factory=list)
+    lost: str = ""  # why stdout can no longer be written
     spoke: float = field(default_factory=time.monotonic)
 
 
 def run_bulk(bulk: Bulk) -> int:
-    """Make all calls and print a line for each; gives the exit code."""
+    """Make all calls and print a line for each; gives the exit code. Raises `OSError` where stdout is closed."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     gc.enable()  # a long run makes garbage
     with kept(bulk.file) as source:
         return in_app(loaded(bulk.settings), lambda app: _run(app, bulk, source))
@@ -118,6 +122,8 @@ async def _make_all(app: App, bulk: Bulk, asked: Iterator[Row], tally: Tally) ->
             if bulk.rate is not None:
                 await anyio.sleep_until(next_start)
                 next_start = max(next_start, anyio.current_time()) + 1 / bulk.rate
+            if tally.lost:
+                break
             window[row.number] = row
             tasks.start_soon(make, row)
 
@@ -162,9 +168,18 @@ def _print_ready(window: dict[int, Row], tally: Tally) -> None:
         tally.failed += row.result.failed
         if row.result.unknown:
             tally.unknown.append(number)
-        sys.stdout.buffer.write(row.result.line + b"\n")
-    sys.stdout.buffer.flush()
+        _print(row.result.line, tally)
     _say_progress(tally)
+
+
+def _print(line: bytes, tally: Tally) -> None:
+    """Print a line; where it cannot be, what was begun ends all the same, and what it gives goes nowhere."""
+    try:
+        sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.buffer.flush()
+    except OSError as problem:
+        tally.lost = str(problem.strerror)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 async def _say_at_times(tally: Tally) -> None:
@@ -174,25 +189,29 @@ async def _say_at_times(tally: Tally) -> None:
 
 
 def _say_progress(tally: Tally) -> None:
-    if sys.stderr.isatty():
+    if _draws():
         width = 30
         filled = width * tally.done // max(tally.total, 1)
-        click.echo(f"\r[{'#' * filled}{'-' * (width - filled)}] {tally.done}/{tally.total}", err=True, nl=False)
+        say(f"\r[{'#' * filled}{'-' * (width - filled)}] {tally.done}/{tally.total}", nl=False)
     elif time.monotonic() - tally.spoke >= SAY_EVERY_SECONDS:
         tally.spoke = time.monotonic()
-        click.echo(f"{tally.done} of {tally.total} rows done, {tally.failed} failed", err=True)
+        say(f"{tally.done} of {tally.total} rows done, {tally.failed} failed")
+
+
+def _draws() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _summary(tally: Tally) -> int:
-    if sys.stderr.isatty():
-        click.echo("", err=True)
+    if _draws():
+        say("")
     count = f"{tally.done - tally.failed} done, {tally.replayed} of them before, {tally.failed} failed"
-    click.echo(f"{tally.done} rows of run {tally.name}: {count}", err=True)
+    say(f"{tally.done} rows of run {tally.name}: {count}")
     if tally.unknown:
-        click.echo(
-            f"The outcome of rows {', '.join(map(str, tally.unknown))} is unknown: see `help idempotency`", err=True
-        )
-    return PARTLY_FAILED if tally.failed else DONE
+        say(f"The outcome of rows {', '.join(map(str, tally.unknown))} is unknown: see `help idempotency`")
+    if tally.lost:
+        say(f"The output cannot be written ({tally.lost}): {tally.total - tally.done} rows were not begun")
+    return PARTLY_FAILED if tally.failed or tally.lost else DONE
 
 
 @dataclass(slots=True)

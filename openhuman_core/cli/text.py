@@ -16,10 +16,10 @@ def harmless(text: str) -> str:
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def say(text: str) -> None:
+def say(text: str, *, nl: bool = True) -> None:
     """Say something on stderr, whoever reads it or not: no call and no bulk run fails of it."""
     try:
-        click.echo(text, err=True)
+        click.echo(text, err=True, nl=nl)
     except (OSError, ValueError):  # nobody does, the disk is full, or it is closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
