@@ -445,3 +445,31 @@ def test_a_closed_stdin_cannot_be_read(home: Path, backend: Recorder) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout, b"stdin is closed" in done.stderr) == (2, b"", True)
+
+
+def test_a_quote_that_is_not_closed_is_told(home: Path, backend: Recorder) -> None:
+    """What follows it is not taken for one cell's text."""
+    text = b'teamId,email\nt1,a@x.example\nt1,"b@x.example\nt1,c@x.example\n'
+    done = run(home, "batch", "-", "--method", INVITE, stdin=text, **account(backend))
+    assert [(row["row"], row["ok"] or row["error"]["message"]) for row in results(done)] == [
+        (2, True),
+        (3, "the file is no CSV from here on: unexpected end of data"),
+    ]
+    assert (done.returncode, invited(backend)) == (9, {"a@x.example": 1})
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"idempotencyKey": "k"}, "a row has no member 'idempotencyKey': only id, method, params"),
+        ({"params": ""}, "params of a row must be an object"),
+        ({"params": []}, "params of a row must be an object"),
+        ({"params": False}, "params of a row must be an object"),
+    ],
+)
+def test_a_row_holds_only_what_counts(home: Path, backend: Recorder, more: dict[str, Any], told: str) -> None:
+    """A key beside the params would seem to be one."""
+    row = json.dumps({"method": "team.list_teams", **more}).encode()
+    done = run(home, "batch", "-", stdin=row, **account(backend))
+    assert [row["error"]["message"] for row in results(done)] == [told]
+    assert (done.returncode, backend.seen) == (9, [])

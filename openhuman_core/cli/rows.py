@@ -21,6 +21,8 @@ from openhuman_core.protocol import messages
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.registry import Registry
 
+MEMBERS = ("id", "method", "params")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
@@ -50,7 +52,7 @@ def rows(registry: Registry, name: str | None, source: TextIO) -> Iterator[Row]:
         method = find(registry, name)
         params = {param.option: param for param in params_of(method)}
         csv.field_size_limit(2**31 - 1)  # cells of any length
-        reader = csv.reader(source)
+        reader = csv.reader(source, strict=True)  # or a quote that is not closed would take the rest into one cell
         number = 1
         try:
             columns = [kebab(name) for name in next(reader, [])]
@@ -83,10 +85,13 @@ def _json_row(registry: Registry, number: int, line: str) -> Row:
         if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
             raise InvalidParams("a row is an object with a method and params")
         row.id = asked.get("id")
+        if unknown := sorted(asked.keys() - MEMBERS):
+            raise InvalidParams(f"a row has no member '{unknown[0]}': only {', '.join(MEMBERS)}")
         row.method = find(registry, asked["method"])
-        if not isinstance(asked.get("params") or {}, dict):
+        params = asked.get("params")
+        if not isinstance(params, dict | None):
             raise InvalidParams("params of a row must be an object")
-        row.params = dict(asked.get("params") or {})
+        row.params = params or {}
     except CoreError as failure:
         row.failure = failure
     return row
