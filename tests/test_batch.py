@@ -473,3 +473,32 @@ def test_a_row_holds_only_what_counts(home: Path, backend: Recorder, more: dict[
     done = run(home, "batch", "-", stdin=row, **account(backend))
     assert [row["error"]["message"] for row in results(done)] == [told]
     assert (done.returncode, backend.seen) == (9, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ('{"method":"billing.top_up","params":{"amountUsd":25.0}}', []),
+        ('{"method":"billing.top-up","params":{"gateway":" Stripe ","amountUsd":2.5e1,"timeoutMs":9000}}', []),
+        ("amountUsd\n25.00\n", ["--method", "billing.top_up"]),
+    ],
+)
+def test_a_row_is_the_same_however_it_is_spelled(home: Path, backend: Recorder, text: str, options: list[str]) -> None:
+    """The run that is started again pays nothing twice."""
+    words, first = ["batch", "-", "--yes"], b'{"method":"billing.top_up","params":{"amountUsd":25}}'
+    assert run(home, *words, stdin=first, **account(backend)).returncode == 0
+    again = run(home, *words, *options, stdin=text.encode(), **account(backend))
+    assert ([row["replayed"] for row in results(again)], len(backend.seen)) == ([True], 1)
+
+
+def test_a_name_that_is_no_text_names_a_run(home: Path, backend: Recorder) -> None:
+    """The file's, or one that is given."""
+    home.mkdir()
+    path = os.fsencode(home) + b"/\xff.jsonl"
+    with open(path, "wb") as file:  # noqa: PTH123 - pathlib has no such names
+        file.write(b'{"method":"team.create_team","params":{"name":"n"}}')
+    words, env = [*map(os.fsencode, COMMAND), b"batch", path], environment(home, **account(backend))
+    for more in ([], [b"--run", b"\xff.jsonl"], [b"--run", b"\xfe"]):
+        done = subprocess.run([*words, *more], capture_output=True, env=env, timeout=PATIENCE_SECONDS, check=False)
+        assert (done.returncode, b"1 rows of run \\udcf" in done.stderr) == (0, True)
+    assert len(backend.seen) == 2

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import anyio
 
@@ -24,9 +24,11 @@ from openhuman_core.cli.rows import Result, Row, kept, rows
 from openhuman_core.cli.text import harmless, say
 from openhuman_core.errors import CoreError, InvalidParams
 from openhuman_core.protocol import messages
+from openhuman_core.registry.method import Method
+from openhuman_core.registry.params import check
 from openhuman_core.registry.registry import Registry
+from openhuman_core.runtime.records import REPLAYED, plain
 
-REPLAYED = "replayed: "
 # How often something is said of the progress where no bar can be drawn.
 SAY_EVERY_SECONDS = 10.0
 # How many rows may be under way or done before the oldest of them is printed.
@@ -114,8 +116,7 @@ async def _make_all(app: App, bulk: Bulk, asked: Iterator[Row], tally: Tally) ->
 
     async with anyio.create_task_group() as tasks:
         for row in asked:
-            if row.method is not None and row.method.writes:
-                _give_key(bulk, row, seen)
+            _give_key(bulk, row, seen)
             while len(window) >= ROWS_AHEAD:
                 await room.wait()
             await slots.acquire()
@@ -129,13 +130,22 @@ async def _make_all(app: App, bulk: Bulk, asked: Iterator[Row], tally: Tally) ->
 
 
 def _give_key(bulk: Bulk, row: Row, seen: Counter[bytes]) -> None:
-    """Name a write by the run, by what the row says, and by how often the run has said it before."""
-    said = json.dumps([row.method.name if row.method else None, row.params], sort_keys=True).encode()
+    """Name a write by the run, by what the row means, and by how often the run has said it before."""
+    if row.method is None or not row.method.writes or row.failure or row.params.get("idempotencyKey"):
+        return
+    said = json.dumps([row.method.name, plain(_meant(row.method, row.params))], sort_keys=True).encode()
     digest = hashlib.sha256(said).digest()
     seen[digest] += 1
-    name = hashlib.sha256(f"{bulk.name}\n{digest.hex()}\n{seen[digest]}".encode()).hexdigest()
-    if not row.params.get("idempotencyKey"):
-        row.params["idempotencyKey"] = f"batch-{name[:40]}"
+    name = f"{bulk.name}\n{digest.hex()}\n{seen[digest]}".encode(errors="surrogateescape")
+    row.params["idempotencyKey"] = f"batch-{hashlib.sha256(name).hexdigest()[:40]}"
+
+
+def _meant(method: Method, params: dict[str, Any]) -> dict[str, Any]:
+    """Give the params as they are sent, after trimming and defaults; as they stand where they are not valid."""
+    try:
+        return check(method.params, method.options, params, method.name)[0].wire()
+    except InvalidParams:
+        return params
 
 
 async def _result(app: App, row: Row, *, dry_run: bool) -> Result:
@@ -152,7 +162,7 @@ async def _result(app: App, row: Row, *, dry_run: bool) -> Result:
         unknown = failure.kind == "outcome_unknown" or error.get("effect") == "unknown"
         key = {"idempotencyKey": row.params.get("idempotencyKey")} if unknown else {}
         return Result(failed=True, unknown=unknown, line=messages.encode({**told, "ok": False, "error": error, **key}))
-    replayed = any(line.startswith(REPLAYED) for line in outcome.logs)
+    replayed = REPLAYED in outcome.logs
     head = messages.encode({**told, "ok": True, "replayed": replayed})
     return Result(replayed=replayed, line=b'%b,"result":%b}' % (head[:-1], messages.encode(outcome.value)))
 

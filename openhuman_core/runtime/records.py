@@ -125,7 +125,7 @@ class AccountRecords:
         act is under way for longer than `timeout_seconds`, `BackendTimeout` for another one; `JournalUnavailable`;
         and whatever `make` raises.
         """
-        text = json.dumps(_plain(params), sort_keys=True).encode()
+        text = json.dumps(plain(params), sort_keys=True).encode()
         scope, digest = await _in_thread(lambda: (self._scope(), self._journal.digest(text)))
         from openhuman_core.runtime.journal import Key  # noqa: PLC0415 - a thread has loaded it by now
 
@@ -228,12 +228,12 @@ class AccountRecords:
             log.error("journal not written", exc_info=problem)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Write a number in one form only: 25, 25.0 and 2.5e1 are the same."""
     if isinstance(value, dict):
-        return {name: _plain(member) for name, member in value.items()}
+        return {name: plain(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
