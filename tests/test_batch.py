@@ -502,3 +502,18 @@ def test_a_name_that_is_no_text_names_a_run(home: Path, backend: Recorder) -> No
         done = subprocess.run([*words, *more], capture_output=True, env=env, timeout=PATIENCE_SECONDS, check=False)
         assert (done.returncode, b"1 rows of run \\udcf" in done.stderr) == (0, True)
     assert len(backend.seen) == 2
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "1e-320", "0", "-1", "10001"])
+def test_a_rate_that_no_run_could_keep_is_refused(home: Path, backend: Recorder, rate: str) -> None:
+    """Before anything is read."""
+    done = run(home, "batch", "-", "--rate", rate, stdin=b"{}", **account(backend))
+    assert (done.returncode, done.stdout, b"--rate is not between 0.001 and 10000" in done.stderr) == (2, b"", True)
+
+
+def test_nobody_is_asked_before_it_is_known_who_would_pay(home: Path, backend: Recorder) -> None:
+    """Without a credential a run fails as a single call does."""
+    row = b'{"method":"billing.top_up","params":{"amountUsd":5}}'
+    for yes in ([], ["--yes"]):
+        done = run(home, "batch", "-", *yes, stdin=row, BACKEND_URL=backend.url)
+        assert (done.returncode, done.stdout, b"unauthenticated" in done.stderr) == (4, b"", True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import anyio
+import click
 
 from openhuman_core.app import App
 from openhuman_core.cli.call import confirm, in_app, loaded, who_is
@@ -33,6 +34,7 @@ from openhuman_core.runtime.records import REPLAYED, plain
 SAY_EVERY_SECONDS = 10.0
 # How many rows may be under way or done before the oldest of them is printed.
 ROWS_AHEAD = 256
+SLOWEST, FASTEST = 0.001, 10_000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,8 @@ class Tally:
 
 def run_bulk(bulk: Bulk) -> int:
     """Make all calls and print a line for each; gives the exit code. Raises `OSError` where stdout is closed."""
+    if bulk.rate is not None and not SLOWEST <= bulk.rate <= FASTEST:  # a range of click's would let NaN pass
+        raise click.UsageError(f"--rate is not between {SLOWEST:g} and {FASTEST:g}")
     if sys.stdout is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     gc.enable()  # a long run makes garbage
@@ -250,8 +254,9 @@ def _survey(registry: Registry, bulk: Bulk, source: TextIO) -> Survey:
 
 
 def _described(app: App, bulk: Bulk, survey: Survey) -> str:
-    credential = app.credential()
+    """Say what a run holds, for whom and where; raises the `CoreError`s of calls without a credential."""
+    credential = app.invoker.open().credentials.require(since=time.perf_counter())
     what = ", ".join(f"{count} x {name}" for name, count in survey.asking.items())
     amount = f" of {survey.usd:,.2f} USD" if survey.usd else ""
-    who = who_is({"account": credential.account() if credential else None})
+    who = who_is({"account": credential.account()})
     return harmless(f"{bulk.name} holds {what}{amount}, as {who}, at {app.settings.base_url()}")

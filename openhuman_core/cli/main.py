@@ -225,7 +225,7 @@ def doctor(**given: Any) -> int:
 @click.argument("file", type=click.Path(allow_dash=True))
 @click.option("--method", default=None, metavar="NAME", help="The method of every row, as a CSV file needs it.")
 @click.option("--concurrency", default=4, show_default=True, type=click.IntRange(1, 100), help="Rows at the same time.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many rows a second.")
+@click.option("--rate", type=float, help="At most so many rows a second, 0.001 to 10000.")
 @click.option("--run", default=None, metavar="NAME", help="Name of the run; by default that of the file.")
 @click.option("--json", is_flag=True, expose_value=False, help="Tell a failure of the run itself as JSON.")
 def batch(**given: Any) -> int:
