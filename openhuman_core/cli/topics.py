@@ -36,10 +36,11 @@ NO_COLOR, FORCE_COLOR     colour on a terminal, or not
 What is set in the environment is never written down.""",
     "idempotency": """\
 A call that writes may carry a key: --idempotency-key NAME. The same key never acts twice, whoever asks again and from
-whichever process of this home: the recorded outcome comes back, with the log line that says so.
+whichever process of this home: the recorded outcome comes back, with the log line that says so. An outcome is kept for
+30 days; then its key is as good as new.
 
-A call whose answer was lost ends with 12, and its key is held. Look at what the account holds (the message names the
-command), then settle the key:
+A call whose answer was lost ends with 12, and its key is held until somebody settles it, however long that takes. Look
+at what the account holds (the message names the command), then settle the key:
 
   openhuman-core journal list --state unknown
   openhuman-core journal resolve --idempotency-key NAME --outcome done

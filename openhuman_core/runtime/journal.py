@@ -27,9 +27,10 @@ from openhuman_core.runtime.records import used_before
 
 State = Literal["pending", "done", "unknown", "free"]
 
-KEPT_SECONDS = 30 * 24 * 3600
+KEPT_SECONDS = 30 * 24 * 3600  # of what is settled; what is not is held until it is
 BUSY_TIMEOUT_SECONDS = 5.0
 
+_FORGET = "DELETE FROM calls WHERE updated < ? AND state IN ('done', 'free')"
 _ENTRIES = "SELECT shown(key), method, state, created, updated, attempts FROM calls WHERE scope = ?"
 
 
@@ -87,7 +88,7 @@ class Journal:
         used for something else.
         """
         with self._transaction() as database:
-            database.execute("DELETE FROM calls WHERE updated < ?", (time.time() - KEPT_SECONDS,))
+            database.execute(_FORGET, (time.time() - KEPT_SECONDS,))
             row = database.execute(
                 "SELECT state, method, params, owner, outcome, note FROM calls WHERE scope = ? AND key = hidden(?)",
                 (key.scope, key.name),
@@ -120,10 +121,9 @@ class Journal:
         """List keys, newest first; those of processes that are gone are unknown."""
         with self._transaction() as database:
             self._note_gone(database, scope)
-            rows = database.execute(
-                f"{_ENTRIES} AND ? IN (state, '') AND updated >= ? ORDER BY created DESC, key LIMIT ? OFFSET ?",
-                (scope, state or "", time.time() - KEPT_SECONDS, limit, offset),
-            ).fetchall()
+            database.execute(_FORGET, (time.time() - KEPT_SECONDS,))
+            query = f"{_ENTRIES} AND ? IN (state, '') ORDER BY created DESC, key LIMIT ? OFFSET ?"
+            rows = database.execute(query, (scope, state or "", limit, offset)).fetchall()
         return [_entry(row) for row in rows]
 
     def resolve(self, scope: str, name: str, *, done: bool) -> dict[str, Any]:
