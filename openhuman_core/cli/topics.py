@@ -46,7 +46,10 @@ at what the account holds (the message names the command), then settle the key:
   openhuman-core journal resolve --idempotency-key NAME --outcome done
   openhuman-core journal resolve --idempotency-key NAME --outcome not_done
 
-`batch` makes a key for each row that writes, so that a run that was cut off can be started again.""",
+`batch` makes a key for each row that writes, so that a run that was cut off can be started again: of the name of the
+run, of what the row means, and of how often the file has said it before. The run's name is --run, else the bare name of
+the file, without its directory: two files of one name are one run, and what both hold is made once. What comes from
+stdin is the run `stdin`.""",
     "output": """\
 On a terminal a view for people: amounts as money, times in local time, nothing cut off. Elsewhere, and with --json,
 exactly one JSON document: what the hosted API returned, as it returned it.
