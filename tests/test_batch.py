@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import COMMAND, PATIENCE_SECONDS, environment, run
+from tests.support.gate import Gate
 from tests.support.recorder import CLOSE, SILENCE, Recorder, answer, ok
 from tests.support.terminal import Terminal
 
@@ -517,3 +518,33 @@ def test_nobody_is_asked_before_it_is_known_who_would_pay(home: Path, backend: R
     for yes in ([], ["--yes"]):
         done = run(home, "batch", "-", *yes, stdin=row, BACKEND_URL=backend.url)
         assert (done.returncode, done.stdout, b"unauthenticated" in done.stderr) == (4, b"", True)
+
+
+def test_so_many_rows_are_under_way_at_the_same_time(home: Path) -> None:
+    """As many as --concurrency says, and never more."""
+    gate, teams = Gate(), [f"t{n}" for n in range(7)]
+    rows = "".join(json.dumps({"method": "team.get_team", "params": {"teamId": team}}) + "\n" for team in teams)
+    words, env = [*COMMAND, "batch", "-", "--concurrency", "3"], environment(home, **gate.env)
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as process:
+        assert process.stdin is not None
+        process.stdin.write(rows.encode())
+        process.stdin.close()
+        for _ in range(3):
+            gate.wait_for_request()
+        for team in teams[:4]:
+            assert not gate.came.acquire(blocking=False)
+            gate.go[f"/teams/{team}"].release()
+            gate.wait_for_request()
+        for team in teams[4:]:
+            gate.go[f"/teams/{team}"].release()
+        assert process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_rows_go_only_so_far_ahead_of_one_that_hangs(home: Path, backend: Recorder) -> None:
+    """Else the results that wait for its own would fill the memory."""
+    backend.script = [SILENCE]
+    slow = json.dumps({"method": "billing.get_balance", "params": {"timeoutMs": 3_000}})
+    text = "".join(line + "\n" for line in [slow, *['{"method":"billing.get_balance"}'] * 400])
+    done = run(home, "batch", "-", "--concurrency", "8", stdin=text.encode(), **account(backend))
+    assert [row["ok"] for row in results(done)] == [False] + [True] * 400
+    assert backend.times[256] - backend.times[0] > 2.5
