@@ -522,19 +522,21 @@ def test_nobody_is_asked_before_it_is_known_who_would_pay(home: Path, backend: R
 
 def test_so_many_rows_are_under_way_at_the_same_time(home: Path) -> None:
     """As many as --concurrency says, and never more."""
-    gate, teams = Gate(), [f"t{n}" for n in range(7)]
+    gate, teams = Gate(), [f"t{n}" for n in range(20)]
     rows = "".join(json.dumps({"method": "team.get_team", "params": {"teamId": team}}) + "\n" for team in teams)
     words, env = [*COMMAND, "batch", "-", "--concurrency", "3"], environment(home, **gate.env)
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as process:
         assert process.stdin is not None
         process.stdin.write(rows.encode())
         process.stdin.close()
+        assert process.stdout is not None
         for _ in range(3):
             gate.wait_for_request()
         for team in teams[:4]:
-            assert not gate.came.acquire(blocking=False)
             gate.go[f"/teams/{team}"].release()
             gate.wait_for_request()
+            assert process.stdout.readline()
+        assert not gate.came.acquire(blocking=False)
         for team in teams[4:]:
             gate.go[f"/teams/{team}"].release()
         assert process.wait(PATIENCE_SECONDS) == 0
