@@ -3,7 +3,7 @@
 Where to look:
 
     errors      every failure a caller can see
-    settings    flags, environment and config.toml as one frozen object
+    settings    flags, environment and config.toml as one frozen object; sources and values: how they are read
     protocol    JSON-RPC 2.0 as functions on bytes
     backend     how the hosted API is reached
     registry    what a method is, and the documents made of the set of methods

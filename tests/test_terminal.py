@@ -279,6 +279,37 @@ def test_a_payment_does_not_fail_of_its_log_lines(home: Path, backend: Recorder,
     assert json.loads(out.read_bytes()) == {"url": "https://pay.example/1"}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("auth", "login"),
+        ("auth", "login", "--token-stdin"),
+        ("billing", "update-auto-recharge", "--payload", "-"),
+        ("call", "openhuman.team_list_teams", "--params", "-"),
+        ("batch", "-"),
+    ],
+    ids=" ".join,
+)
+def test_a_closed_stdin_is_told(home: Path, backend: Recorder, words: tuple[str, ...]) -> None:
+    """It is no bug of the program."""
+    done = run_into(home, words, account(backend), "<&-")
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n"), backend.seen) == (2, b"", 1, [])
+
+
+def test_a_secret_that_stands_for_a_file_is_not_repeated(home: Path) -> None:
+    """It was put there by mistake, and stderr is often kept."""
+    secret = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2lnbmF0dXJl"
+    for words in (
+        ("auth", "login", "--token-file", secret),
+        ("auth", "store-session", "--token-file", "my-opaque-secret"),
+        ("call", "openhuman.auth_store_session", "--params", f'@{{"token": "{secret}"}}'),
+        ("team", "list-members", "--team-id", "t", "--query", f"{secret}("),
+    ):
+        done = run(home, *words, stdin=b"")
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert [word for word in (secret, "my-opaque-secret") if word.encode() in done.stderr] == []
+
+
 def test_without_a_stdout_nothing_is_paid(home: Path, backend: Recorder) -> None:
     """Its link would be lost."""
     done = run_into(home, TOP_UP, account(backend), ">&-")

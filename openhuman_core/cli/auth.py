@@ -96,7 +96,7 @@ def _token(given: Mapping[str, Any]) -> str:
     told = gather([TOKEN], given)
     if TOKEN.name in told:
         return str(told[TOKEN.name])
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError("nobody can be asked here: give --token-stdin or --token-file PATH")
     what = "API key" if given["kind"] == "api-key" else "Session token"
     return str(click.prompt(what, hide_input=True, err=True)).strip()

@@ -16,6 +16,7 @@ from openhuman_core.cli.text import kebab
 from openhuman_core.errors import MethodNotFound
 from openhuman_core.protocol import messages
 from openhuman_core.registry.method import Method
+from openhuman_core.runtime.redaction import redact
 
 # On a command line progress is shown, not told to somebody.
 NO_OPTIONS = ("progressToken",)
@@ -115,13 +116,26 @@ def secrets_of(name: str) -> set[str]:
 def content(text: str) -> str:
     """Give what `-` and `@file` stand for, and other text as it is; raises `click.UsageError`."""
     if text == "-":
-        return sys.stdin.read()
-    if not text.startswith("@"):
-        return text
+        return read_stdin()
+    return _read(text[1:], redact(text[1:])) if text.startswith("@") else text
+
+
+def read_stdin() -> str:
+    """Read stdin to its end; raises `click.UsageError` where there is none, or what it gives is no text."""
     try:
-        return Path(text[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise click.UsageError(f"{text[1:]} cannot be read") from problem
+        if sys.stdin is None:
+            raise click.UsageError("stdin is closed")
+        return sys.stdin.read()
+    except UnicodeDecodeError as problem:
+        raise click.UsageError("what stdin gives is no UTF-8") from problem
+
+
+def _read(path: str, what: str) -> str:
+    """Read a file that is called `what` where it cannot be read: its name may be the secret, put there by mistake."""
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as problem:
+        raise click.UsageError(f"{what} cannot be read") from problem
 
 
 def _json(param: Param, text: str) -> Any:
@@ -134,9 +148,9 @@ def _json(param: Param, text: str) -> Any:
 def _secret(param: Param, given: Mapping[str, Any]) -> str | None:
     name = param.option.replace("-", "_")
     if given.get(f"{name}_stdin"):
-        return sys.stdin.read().strip()
+        return read_stdin().strip()
     path = given.get(f"{name}_file")
-    return content(f"@{path}").strip() if path else None
+    return None if path is None else _read(path, f"what --{param.option}-file names").strip()
 
 
 def _fields(model: Any) -> dict[str, Any]:
