@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from openhuman_core.errors import Configuration
@@ -32,6 +31,8 @@ def read_private(path: Path) -> bytes:
 
 def write_private(path: Path, data: bytes, *, replace: bool) -> None:
     """Write a file durably; an existing one is replaced, or wins where `replace` is false. Raises `OSError`."""
+    import tempfile  # noqa: PLC0415 - most processes write no file
+
     make_private_directory(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # made 0600
     try:

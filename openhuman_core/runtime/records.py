@@ -57,6 +57,7 @@ class Records:
         self.flights: dict[tuple[str, str], _Flight] = {}
         self.unwritten = 0
         self.written = anyio.Event()
+        self.writing = anyio.Lock()
 
 
 class AccountRecords:
@@ -96,11 +97,12 @@ class AccountRecords:
         notes, self._notes = self._notes, []
         if not notes:
             return
+        records = self._open_records()
         try:
-            await _in_thread(lambda: self._write(notes))
+            async with records.writing:  # in the order of the answers
+                await _in_thread(lambda: self._write(notes))
         except JournalUnavailable as problem:
             log.warning("payment links not recorded", exc_info=problem)
-        records = self._open_records()
         records.unwritten -= len(notes)
         if not records.unwritten:
             records.written.set()
