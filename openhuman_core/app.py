@@ -98,7 +98,9 @@ class App:
         self.settings = settings
         self._opened = time.perf_counter()
         self.registry = registry(sandbox=settings.sandbox)
-        self.discovery = Discovery(self.registry, BUILTINS, Policy(settings))
+        policy = Policy(settings)
+        policy.check_patterns(lambda: [method.name for method in self.registry.all()])
+        self.discovery = Discovery(self.registry, BUILTINS, policy)
         # What the embedded sandbox holds is gone with the process, and so are the keys that were used with it.
         place = f"{configuration.SANDBOX}/{os.urandom(8).hex()}" if settings.sandbox else None
         self.invoker = Invoker(self.registry, settings, self._open, self._open_records, place)
@@ -216,7 +218,7 @@ class App:
 
         core = self.settings.core
         honours_keys = self.settings.sandbox or self.settings.idempotency_honoured
-        self._records = Records(Journal(core, Vault(core)), honours_keys=honours_keys)
+        self._records = Records(Journal(core, Vault(core, sealed=core / "journal.db")), honours_keys=honours_keys)
         return self._records
 
 

@@ -7,6 +7,7 @@ Each field of `Settings` with a `help` is a setting: `max_in_flight` is the flag
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -161,7 +162,8 @@ def parse_flags(words: list[str]) -> dict[str, str]:
             if not rest:
                 raise UsageError(f"option {name} needs a value")
             value = rest.pop(0)
-        given[item.name] = value
+        joined = item.name in given and item.metadata["parse"] is values.patterns
+        given[item.name] = f"{given[item.name]},{value}" if joined else value  # of all others the last counts
     return given
 
 
@@ -220,7 +222,8 @@ def _directory(home: Path, profile: str) -> Path:
 
 def _refuse_links(home: Path, directory: Path) -> None:
     """Raise `Configuration` where a part of the home is a link: what is kept would lie somewhere else."""
-    for path in (home, *(home / part for part in directory.relative_to(home).parents), directory):
+    parts = (home / part for part in directory.relative_to(home).parents)
+    for path in (home, *parts, directory, directory / "sandbox"):
         if path.is_symlink():
             raise Configuration(
                 f"{path} is a link to {path.resolve()}", hint="Name the directory itself with OPENHUMAN_WORKSPACE."
@@ -243,7 +246,7 @@ def home_of(environ: Mapping[str, str]) -> Path:
     named = environ.get("OPENHUMAN_WORKSPACE")
     try:
         if named:
-            return Path(named).expanduser().absolute()
+            return Path(os.path.normpath(Path(named).expanduser().absolute()))
         return Path.home() / (".openhuman-staging" if _is_staging(environ) else ".openhuman")
     except RuntimeError as problem:
         raise Configuration("there is no home directory", hint="Set OPENHUMAN_WORKSPACE to a directory.") from problem
@@ -265,5 +268,5 @@ def _config_file(path: Path) -> dict[str, Any]:
     return {
         name: _parse(fields[name], str(value).lower() if isinstance(value, bool) else str(value), f"{path}: {name}")
         for name, value in content.items()
-        if value != ""
+        if value != "" or name != "backend_url"
     }

@@ -144,3 +144,27 @@ def test_a_trail_that_cannot_be_written_stops_writes(
 def _limit(daemon: Daemon, most: int) -> None:
     """Let no file of a program grow past so many bytes, as on a full disk."""
     resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+def test_a_line_begins_on_its_own_whatever_another_program_left(
+    audited: Daemon, backend: Recorder, trail: Path
+) -> None:
+    """As one that was killed while it wrote."""
+    trail.write_bytes(b'{"time": "2026-torn')
+    backend.default = ok({})
+    audited.result("openhuman.team_create_team", {"name": "x"})
+    torn, whole = trail.read_text(encoding="utf-8").splitlines()
+    assert (torn, json.loads(whole)["outcome"]) == ('{"time": "2026-torn', "ok")
+
+
+def test_the_words_of_others_are_covered_in_the_trail(start: StartDaemon, backend: Recorder, trail: Path) -> None:
+    """A key and a request id may hold anything; a plain one stays, since it is looked for."""
+    token = "opaquetoken-abcdef-123456"
+    daemon = start("--audit", str(trail), BACKEND_URL=backend.url, OPENHUMAN_TOKEN=token)
+    backend.default = answer(200, {"success": True, "data": {}}, {"x-request-id": f"{token} ada@example.com"})
+    keys = ["invite-ada@example.com-4242424242424242", "0b5f3140-6f2a-4c1e-9a5e-2f6d1c3b4a59"]
+    for key in keys:
+        daemon.result("openhuman.team_create_team", {"name": "x", "idempotencyKey": key})
+    text = trail.read_text(encoding="utf-8")
+    assert [word for word in (token, "ada@", "4242") if word in text] == []
+    assert lines(trail)[1]["idempotencyKey"] == keys[1]

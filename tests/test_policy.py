@@ -67,9 +67,12 @@ def test_no_secrets_refuses_what_returns_one(start: StartDaemon) -> None:
             lambda name: name.startswith("team_") and name != "team_delete_team",
         ),
         (["--allow", "openhuman.team_get_team"], lambda name: name == "team_get_team"),
-        (["--allow", "nothing"], lambda _: False),
+        (
+            ["--deny", "team_delete_team", "--deny=team_get_team"],
+            lambda n: n not in ("team_delete_team", "team_get_team"),
+        ),
     ],
-    ids=["one", "two", "all but", "but one", "whole name", "none"],
+    ids=["one", "two", "all but", "but one", "whole name", "twice"],
 )
 def test_patterns_allow_and_deny(start: StartDaemon, flags: list[str], allowed: Any) -> None:
     """What is denied is denied though it be allowed."""
@@ -79,12 +82,21 @@ def test_patterns_allow_and_deny(start: StartDaemon, flags: list[str], allowed: 
 
 def test_health_shows_the_policy(start: StartDaemon) -> None:
     """What is not set is not there."""
-    flags = ["--read-only", "--no-secrets", "--allow", "team_*", "--deny", "a,b_*", "--max-spend-usd", "12.50"]
+    flags = [
+        "--read-only",
+        "--no-secrets",
+        "--allow",
+        "team_*",
+        "--deny",
+        "billing_top_up,b*_get_*",
+        "--max-spend-usd",
+        "12.50",
+    ]
     assert start(*flags).result("core.health")["policy"] == {
         "readOnly": True,
         "noSecrets": True,
         "allow": ["team_*"],
-        "deny": ["a", "b_*"],
+        "deny": ["billing_top_up", "b*_get_*"],
         "maxSpendUsd": "12.50",
     }
     assert start().result("core.health")["policy"] == {}
@@ -104,3 +116,10 @@ def test_the_environment_limits_commands_too(home: Any, backend: Recorder) -> No
     done = run(home, "team", "create-team", "--name", "n", stdin=b"", **variables)
     assert (done.returncode, done.stdout, backend.seen) == (5, b"", [])
     assert run(home, "billing", "get-balance", stdin=b"", **variables).returncode == 0
+
+
+@pytest.mark.parametrize("pattern", ["team.delete_team", "team-delete-team", "delete_team", "TEAM_DELETE_TEAM"])
+def test_a_pattern_that_no_method_matches_stops_the_start(home: Any, pattern: str) -> None:
+    """It would limit nothing."""
+    done = run(home, "serve", "--deny", f"team_*,{pattern}")
+    assert (done.returncode in (1, 2), done.stdout, pattern.encode() in done.stderr) == (True, b"", True)

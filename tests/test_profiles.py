@@ -111,7 +111,7 @@ def test_a_profile_is_not_chosen_by_a_file(home: Path) -> None:
 
 @pytest.mark.parametrize("setting", ["expect_user", "expect_team"])
 def test_a_profile_may_say_whose_account_it_is(start: StartDaemon, home: Path, backend: Recorder, setting: str) -> None:
-    """The daemon and commands write as that user and in that team only, and ask once; reads go on."""
+    """The daemon and commands write as that user and in that team only; reads go on."""
     configure(home, "work", api_url=backend.url, **{setting: "x1"})
     env = {"OPENHUMAN_TOKEN": "t", **FILE}
     backend.default = ok({"_id": "x2", "activeTeamId": "x2"})
@@ -120,28 +120,35 @@ def test_a_profile_may_say_whose_account_it_is(start: StartDaemon, home: Path, b
         error = daemon.error("openhuman.billing_top_up", {"amountUsd": 25})
         assert (error["data"]["kind"], error["data"]["moneyMoved"]) == ("policy_denied", "no")
     daemon.result("openhuman.billing_get_balance")
-    assert [seen.verb for seen in backend.seen] == ["GET", "GET"]
+    assert [seen.target for seen in backend.seen] == ["/auth/me", "/auth/me", "/payments/credits/balance"]
     words = ("billing", "top-up", "--amount-usd", "25", "--yes", "--profile", "work")
     assert run(home, *words, stdin=b"", **env).returncode == 5
     assert run(home, *words, f"--{setting.replace('_', '-')}", "x2", stdin=b"", **env).returncode == 0
     backend.default = ok({"_id": "x1", "activeTeamId": "x1"})
     assert run(home, *words, stdin=b"", **env).returncode == 0
-    assert [seen.verb for seen in backend.seen[2:]] == ["GET", "GET", "POST", "GET", "POST"]
+    assert [seen.verb for seen in backend.seen[3:]] == ["GET", "GET", "POST", "GET", "POST"]
 
 
-def test_the_team_is_asked_for_again_when_it_may_be_another(start: StartDaemon, backend: Recorder) -> None:
-    """After leaving one, as in the midst of a bulk run; a write that names its team is judged by that."""
+def test_the_active_team_is_asked_for_before_each_write_in_it(start: StartDaemon, backend: Recorder) -> None:
+    """It may be switched elsewhere at any time; a write that names its team is judged by that."""
     daemon = start("--expect-team", "t1", BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t")
     backend.default = ok({"_id": "u", "activeTeamId": "t1"})
-    daemon.result("openhuman.billing_create_portal_session")
     daemon.result("openhuman.billing_create_portal_session")
     assert daemon.error("openhuman.team_switch_team", {"teamId": "t2"})["data"]["kind"] == "policy_denied"
     daemon.result("openhuman.team_leave_team", {"teamId": "t1"})
     backend.default = ok({"_id": "u", "activeTeamId": "t2"})
     assert daemon.error("openhuman.billing_create_portal_session")["data"]["kind"] == "policy_denied"
     told = [f"{seen.verb} {seen.target}" for seen in backend.seen]
-    portal = "POST /payments/stripe/portal"
-    assert told == ["GET /auth/me", portal, portal, "POST /teams/t1/leave", "GET /auth/me"]
+    assert told == ["GET /auth/me", "POST /payments/stripe/portal", "POST /teams/t1/leave", "GET /auth/me"]
+
+
+def test_the_expected_user_is_asked_for_once(start: StartDaemon, backend: Recorder) -> None:
+    """A credential does not change hands."""
+    daemon = start("--expect-user", "u", BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t")
+    backend.default = ok({"_id": "u"})
+    for _ in range(3):
+        daemon.result("openhuman.billing_create_portal_session")
+    assert [seen.verb for seen in backend.seen] == ["GET", "POST", "POST", "POST"]
 
 
 @pytest.mark.parametrize("option", ["--expect-user", "--expect-team", "--profile", "--audit"])

@@ -321,3 +321,82 @@ def test_what_lies_somewhere_else_is_refused(home: Path, tmp_path: Path, backend
         assert (done.returncode, done.stdout, str(home).encode() in done.stderr) == (2, b"", True)
     assert files(home) == before
     assert len(backend.seen) == asked
+
+
+def test_what_lies_behind_a_link_inside_the_home_is_left_alone(
+    home: Path, tmp_path: Path, start: StartDaemon, backend: Recorder
+) -> None:
+    """Files of others are neither read, written, nor removed."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("kept", encoding="utf-8")
+    top_up = {"amountUsd": 5, "idempotencyKey": "k"}
+    for name, target in (
+        ("running", elsewhere),
+        ("journal.db", elsewhere / "new"),
+        ("vault.key", elsewhere / "precious"),
+    ):
+        place = home / name.partition(".")[0]
+        (place / "core").mkdir(parents=True)
+        (place / "core" / name).symlink_to(target)
+        daemon = start(BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t", OPENHUMAN_WORKSPACE=str(place))
+        assert daemon.error("openhuman.billing_top_up", top_up)["data"]["kind"] == "journal_unavailable"
+    assert {path.name: path.read_text(encoding="utf-8") for path in elsewhere.iterdir()} == {"precious": "kept"}
+    assert backend.seen == []
+
+
+def test_what_is_among_the_locks_and_is_none_is_left_alone(home: Path, start: StartDaemon, backend: Recorder) -> None:
+    """A directory, and a file with another name."""
+    (home / "core" / "running" / "directory").mkdir(parents=True)
+    (home / "core" / "running" / "notes.txt").write_text("kept", encoding="utf-8")
+    (home / "core").chmod(0o700)
+    daemon = start(BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t")
+    daemon.result("openhuman.billing_top_up", {"amountUsd": 5, "idempotencyKey": "k"})
+    assert {"directory", "notes.txt"} < {path.name for path in (home / "core" / "running").iterdir()}
+
+
+@pytest.mark.parametrize("place", ["file", "keychain"])
+def test_a_key_that_is_missing_is_told_and_not_made_anew(
+    home: Path, tmp_path: Path, backend: Recorder, place: str
+) -> None:
+    """What it sealed opens again when it is back, whatever was tried meanwhile."""
+    entries = tmp_path / "keychain"
+    variables = (
+        keychain(entries, BACKEND_URL=backend.url) if place == "keychain" else {"BACKEND_URL": backend.url, **FILE}
+    )
+    assert login(home, **variables).returncode == 0
+    key = entries if place == "keychain" else home / "core" / "vault.key"
+    kept = key.read_bytes()
+    key.unlink()
+    for words in (("auth", "status"), ("billing", "get-balance"), ("auth", "logout"), LOGIN):
+        done = run(home, *words, "--json", stdin=TOKEN.encode(), **variables)
+        assert (done.returncode, "is missing" in json.loads(done.stderr)["error"]["message"]) == (2, True)
+    assert not key.exists()
+    key.write_bytes(kept)
+    key.chmod(0o600)
+    assert status(home, **variables)["isAuthenticated"] is True
+
+
+def test_a_running_daemon_notices_that_the_key_is_gone(signed_in: Daemon) -> None:
+    """It would seal what nobody could open afterwards."""
+    key = signed_in.home / "core" / "vault.key"
+    key.unlink()
+    error = signed_in.error("openhuman.auth_set_credential", {"token": "new-token"})
+    assert (error["data"]["kind"], "is missing" in error["message"], key.exists()) == ("configuration", True, False)
+
+
+def test_one_home_in_two_spellings_is_one(home: Path, tmp_path: Path, backend: Recorder) -> None:
+    """Its keychain entry is found by either."""
+    desktop = keychain(tmp_path / "keychain", BACKEND_URL=backend.url)
+    assert login(home, **desktop).returncode == 0
+    spelled = f"{tmp_path}/x/../{home.name}"
+    assert status(home, **{**desktop, "OPENHUMAN_WORKSPACE": spelled})["isAuthenticated"] is True
+
+
+def test_a_directory_that_others_may_write_to_is_refused(
+    signed_in: Daemon, start: StartDaemon, backend: Recorder
+) -> None:
+    """They could put another store in its place."""
+    (signed_in.home / "core").chmod(0o777)
+    error = start(BACKEND_URL=backend.url, **FILE).error("openhuman.billing_get_balance")
+    assert (error["data"]["kind"], "chmod 700" in error["data"]["hint"]) == ("configuration", True)

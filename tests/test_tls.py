@@ -153,11 +153,24 @@ def test_a_proxy_of_the_environment_is_used_and_sees_no_credential(
     assert [head for head in proxy.asked if b"a-session-token" in head] == []
 
 
-def test_a_host_that_needs_no_proxy_is_reached_without(start: StartDaemon, backend: Recorder) -> None:
-    """As the environment says; another is not."""
+def test_plain_http_never_goes_through_a_proxy(start: StartDaemon, backend: Recorder) -> None:
+    """The proxy would see the credential; only this machine is asked so."""
     proxy = Tunnel(backend)
-    env = {"HTTP_PROXY": f"http://127.0.0.1:{proxy.port}", "NO_PROXY": "127.0.0.1"}
+    env = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), f"http://127.0.0.1:{proxy.port}")
     daemon = start(BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t", **env)
+    daemon.result("openhuman.billing_get_balance")
+    proxy.close()
+    assert (proxy.asked, len(backend.seen)) == ([], 1)
+
+
+def test_a_host_that_needs_no_proxy_is_reached_without(
+    start: StartDaemon, tmp_path: Path, backend: Recorder, tls: Tunnel
+) -> None:
+    """As the environment says."""
+    proxy = Tunnel(tls)
+    env = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}", "NO_PROXY": "localhost"}
+    trust = {"SSL_CERT_FILE": str(tmp_path / "authority.pem")}
+    daemon = start(BACKEND_URL=f"https://localhost:{tls.port}", OPENHUMAN_TOKEN="t", **env, **trust)
     daemon.result("openhuman.billing_get_balance")
     proxy.close()
     assert (proxy.asked, len(backend.seen)) == ([], 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from openhuman_core.errors import Configuration
@@ -16,16 +18,21 @@ def make_private_directory(directory: Path) -> None:
 
 
 def read_private(path: Path) -> bytes:
-    """Read a file that is this user's alone.
+    """Read a file that is this user's alone, and no link.
 
     Raises `Configuration` where others may read it or could have written it, and `OSError`.
     """
-    with path.open("rb") as file:
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "no file", str(path))
         if os.name == "posix" and (found.st_mode & 0o077 or found.st_uid not in (0, os.geteuid())):
             raise Configuration(
                 f"{path} is not this user's alone", hint=f"Look who had it, then: chmod 600 {path}, as its owner."
             )
+        if os.name == "posix" and path.parent.stat().st_mode & 0o022:
+            raise Configuration(f"others may write to {path.parent}", hint=f"Run: chmod 700 {path.parent}")
         return file.read()
 
 

@@ -125,6 +125,7 @@ class CredentialStore:
         try:
             make_private_directory(self.path.parent)
             with FileLock(self.path.with_suffix(".lock"), timeout=LOCK_SECONDS, mode=0o600):
+                self._seen, self._vault = (None, {}), None  # the key may have gone since it was read
                 before = self._read()
                 after = change(before)
                 if after != before:

@@ -82,6 +82,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             await self._session.close()
 
     def _proxy(self, url: httpx.URL) -> str | None:
+        if url.scheme != "https":  # it would see the credential; only this machine is asked so
+            return None
         proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
         return proxy if proxy and not proxy_bypass(url.netloc.decode("ascii")) else None
 

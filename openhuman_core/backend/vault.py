@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -23,18 +26,20 @@ KeyPlace = Literal["file", "keychain"]
 class Vault:
     """Seals bytes with a key in `<directory>/vault.key`, or in the keychain under the directory's name.
 
-    The key is made when something is first sealed. Every method raises `Configuration` when it cannot be read or made,
-    or is readable by others.
+    The key is made when something is first sealed or hidden, unless `sealed`, a file that holds what was, is there: a
+    new one would open nothing of it. Every method raises `Configuration` when it is missing, cannot be read or made, or
+    is readable by others.
     """
 
-    def __init__(self, directory: Path, key_in: KeyPlace = "file") -> None:
+    def __init__(self, directory: Path, key_in: KeyPlace = "file", *, sealed: Path | None = None) -> None:
         self.key_in = key_in
         self.path = directory / "vault.key"
-        self._entry = KeychainEntry(str(directory))
+        self._sealed = sealed
+        self._entry = KeychainEntry(str(directory.resolve()))
 
     def seal(self, data: bytes) -> bytes:
         """Encrypt and authenticate."""
-        return Fernet(self._key).encrypt(data)
+        return Fernet(self._key_to_write).encrypt(data)
 
     def unseal(self, sealed: bytes) -> bytes:
         """Give back what was sealed; raises `Configuration` where it was sealed with another key."""
@@ -56,33 +61,50 @@ class Vault:
 
     def fingerprint(self, data: bytes) -> str:
         """Give a digest that tells nothing of the data to who has not the key."""
-        return hmac.new(self._key, data, hashlib.sha256).hexdigest()
+        return hmac.new(self._key_to_write, data, hashlib.sha256).hexdigest()
 
     @cached_property
     def _names(self) -> AESSIV:
-        return AESSIV(hmac.new(self._key, _NAMES, hashlib.sha512).digest())
+        return AESSIV(hmac.new(self._key_to_write, _NAMES, hashlib.sha512).digest())
 
     @property
     def _where(self) -> str:
         return str(self.path) if self.key_in == "file" else "the system keychain"
 
     @cached_property
+    def _key_to_write(self) -> bytes:
+        if (self._sealed is None or not self._sealed.exists()) and self._read() is None:
+            with self._told():
+                self._make()
+        return self._key
+
+    @cached_property
     def _key(self) -> bytes:
-        try:
-            key = self._from_file() if self.key_in == "file" else self._from_keychain()
+        key = self._read()
+        if key is None:
+            raise Configuration(
+                f"the key in {self._where} is missing", hint="Bring it back; nothing can open what it sealed."
+            )
+        with self._told():
             Fernet(key)
-        except (OSError, ValueError) as problem:
-            raise Configuration(f"the key in {self._where} cannot be used") from problem
         return key
 
-    def _from_file(self) -> bytes:
-        if not self.path.exists():
-            write_private(self.path, Fernet.generate_key(), replace=False)
-        return read_private(self.path)
+    def _read(self) -> bytes | None:
+        with self._told():
+            if self.key_in == "file":
+                return read_private(self.path) if os.path.lexists(self.path) else None
+            key = self._entry.read()
+            return None if key is None else key.encode()
 
-    def _from_keychain(self) -> bytes:
-        key = self._entry.read()
-        if key is None:
-            key = Fernet.generate_key().decode()
-            self._entry.write(key)
-        return key.encode()
+    def _make(self) -> None:
+        if self.key_in == "file":
+            write_private(self.path, Fernet.generate_key(), replace=False)
+        else:
+            self._entry.write(Fernet.generate_key().decode())
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as problem:
+            raise Configuration(f"the key in {self._where} cannot be used") from problem

@@ -5,8 +5,10 @@ A line holds no secret and no personal data: the method, the template of its rou
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import stat
 import threading
 import time
@@ -21,10 +23,16 @@ from openhuman_core.backend.files import sync_directory
 from openhuman_core.backend.times import rfc3339
 from openhuman_core.errors import Cancelled, Configuration, CoreError, InternalError
 from openhuman_core.runtime.logging import log
-from openhuman_core.runtime.redaction import without_tokens
+from openhuman_core.runtime.redaction import covered, without_tokens
 
 if TYPE_CHECKING:
     from openhuman_core.runtime.invoke import Invocation
+
+# With less room on the disk than a line may need no write begins.
+ROOM_BYTES = 64 * 1024
+# Where the file ended when a line was cut off, and how much of the line was written.
+NOT_CUT = (-1, 0)
+_PLAIN_ID = re.compile(r"[0-9a-fA-F-]{1,64}|[a-z]{1,16}[_-][0-9a-fA-F]{1,64}")
 
 
 class Audit:
@@ -37,7 +45,8 @@ class Audit:
     def __init__(self, path: Path, profile: str) -> None:
         self._path = path
         self._profile = profile
-        self._unwritten = b""
+        self._unwritten: list[bytes] = []
+        self._cut = NOT_CUT
         self._lock = threading.Lock()
 
     async def check(self) -> None:
@@ -74,26 +83,49 @@ class Audit:
         finally:
             line["ms"] = round((time.perf_counter() - invocation.accepted) * 1000, 3)
             line["requestId"] = invocation.sending.request_id
+            for name in ("idempotencyKey", "requestId"):  # others' words; a plain id stays whole
+                if not _PLAIN_ID.fullmatch(line[name] or ""):
+                    line[name] = covered(line[name])
             with CancelScope(shield=True):
-                await self._write(line)
+                await self._write(without_tokens(line, invocation.secrets))
 
     async def _write(self, line: dict[str, Any]) -> None:
         try:
-            await to_thread.run_sync(self._append, json.dumps(without_tokens(line)).encode() + b"\n")
+            await to_thread.run_sync(self._append, json.dumps(line).encode() + b"\n")
         except OSError as problem:
-            log.error("audit line not written", exc_info=problem)
+            log.error("audit line not written", exc_info=problem, extra={"line": line})
 
     def _append(self, line: bytes) -> None:
         with self._lock:
-            self._unwritten += line
-            has_lines, is_new = bool(self._unwritten), not self._path.exists()
-            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
+            if line:
+                self._unwritten.append(line)
+            is_new = not self._path.exists()
+            file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
             try:
-                while self._unwritten:  # the rest of a line that a full disk cut off comes when there is room
-                    self._unwritten = self._unwritten[os.write(file, self._unwritten) :]
-                if has_lines and stat.S_ISREG(os.fstat(file).st_mode):
-                    os.fsync(file)
+                if not stat.S_ISREG(os.fstat(file).st_mode):
+                    raise OSError(errno.EINVAL, "not a regular file")
+                if os.fstatvfs(file).f_bavail * os.fstatvfs(file).f_frsize < ROOM_BYTES:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                self._write_whole(file)
             finally:
                 os.close(file)
             if is_new:
                 sync_directory(self._path.parent)
+
+    def _write_whole(self, file: int) -> None:
+        """Write what is unwritten; one that a full disk cut off is ended where it stands last, else written again."""
+        while self._unwritten:
+            line, size = self._unwritten[0], os.fstat(file).st_size
+            end, begun = self._cut
+            if end == size:
+                data = line[begun:]
+            else:
+                is_torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
+                data = b"\n" * is_torn + line
+            missing = len(data) - os.write(file, data)
+            if missing:
+                self._cut = (size + len(data) - missing, max(0, len(line) - missing))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file)
+            del self._unwritten[0]
+            self._cut = NOT_CUT

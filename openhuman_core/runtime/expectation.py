@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import anyio
-
 from openhuman_core.backend.route import Effect, Sending
 from openhuman_core.errors import PolicyDenied
-from openhuman_core.registry.method import Method
 
 if TYPE_CHECKING:  # costly to import
     from openhuman_core.backend.client import Backend
@@ -16,13 +13,16 @@ if TYPE_CHECKING:  # costly to import
 
 
 class Expectation:
-    """The expected `user` and `team`, by their ids; None is any. The hosted API is asked once for each credential."""
+    """The expected `user` and `team`, by their ids; None is any.
+
+    The hosted API is asked for the user once for each credential; which team is active may change at any time, by other
+    programs too, and is asked for before each write that names none.
+    """
 
     def __init__(self, user: str | None, team: str | None) -> None:
         self._user = user
         self._team = team
-        self._asking = anyio.Lock()
-        self._known: tuple[Credential, bytes] | None = None
+        self._checked: Credential | None = None
 
     async def check(
         self, backend: Backend, credential: Credential, team_asked_for: str | None, *, timeout_seconds: float | None
@@ -31,30 +31,29 @@ class Expectation:
 
         Raises also what `Backend.send` does.
         """
-        if self._user is None and self._team in (None, team_asked_for):
+        if self._team is not None and team_asked_for not in (None, self._team):
+            raise _unexpected("team", team_asked_for, self._team)
+        is_known_user = self._user is None or self._checked == credential
+        if is_known_user and (self._team is None or team_asked_for is not None):
             return
         from openhuman_core.backend import me  # noqa: PLC0415 - brings a parser
 
-        async with self._asking:
-            if self._known is None or self._known[0] != credential:
-                profile = await backend.send(
-                    me.ME.request({}),
-                    effect=Effect.READ,
-                    sending=Sending(),
-                    credential=credential,
-                    timeout_seconds=timeout_seconds,
-                )
-                self._known = (credential, profile)
-        profile = self._known[1]
-        found = {"user": me.user_id_of(profile), "team": team_asked_for or me.active_team_of(profile)}
-        for what, expected in (("user", self._user), ("team", self._team)):
-            if expected not in (None, found[what]):
-                raise PolicyDenied(
-                    f"the {what} is {found[what] or 'not known'}, not {expected}; nothing was written",
-                    hint=f"Sign in as another user, or mend --expect-{what}.",
-                )
+        profile = await backend.send(
+            me.ME.request({}),
+            effect=Effect.READ,
+            sending=Sending(),
+            credential=credential,
+            timeout_seconds=timeout_seconds,
+        )
+        if self._user not in (None, user := me.user_id_of(profile)):
+            raise _unexpected("user", user, self._user)
+        if self._team not in (None, team := team_asked_for or me.active_team_of(profile)):
+            raise _unexpected("team", team, self._team)
+        self._checked = credential
 
-    def forget_after(self, method: Method) -> None:
-        """Ask again after a call that may have changed which team is active."""
-        if method.writes and method.namespace.name == "team":
-            self._known = None
+
+def _unexpected(what: str, found: str | None, expected: str | None) -> PolicyDenied:
+    return PolicyDenied(
+        f"the {what} is {found or 'not known'}, not {expected}; nothing was written",
+        hint=f"Sign in as another user, or mend --expect-{what}.",
+    )

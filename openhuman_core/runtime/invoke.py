@@ -42,7 +42,8 @@ class Invocation:
     """A call whose params passed every check; nothing has been sent. `progress` takes what it tells on its way.
 
     `accepted` is when it came, and `deadline` where the caller gives up, on the clock of `time.perf_counter`.
-    `afterwards` is what is left to do once the caller has its answer.
+    `secrets` are what no log and no error may hold of it. `afterwards` is what is left to do once the caller has its
+    answer.
     """
 
     method: Method
@@ -52,6 +53,7 @@ class Invocation:
     accepted: float
     deadline: float | None
     key: str | None
+    secrets: list[str]
     afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     async def finish(self) -> None:
@@ -155,6 +157,7 @@ class Invoker:
             accepted=record.started,
             deadline=None if limit is None else record.started + limit / 1000,
             key=getattr(options, "idempotency_key", None),
+            secrets=own.secrets(),
         )
 
     def plan(self, invocation: Invocation) -> dict[str, Any]:
@@ -196,12 +199,11 @@ class Invoker:
 
     async def _run(self, invocation: Invocation) -> RpcOutcome[Any]:
         method, key, timeout = invocation.method, invocation.key, invocation.seconds_left()
-        secrets = invocation.params.secrets()
         try:
             backend = self.open()
             credential = backend.credentials.require(since=invocation.accepted) if method.needs_credential else None
             if credential is not None:
-                secrets.append(credential.secret.get_secret_value())
+                invocation.secrets.append(credential.secret.get_secret_value())
             if method.route:
                 _ = backend.base_url  # step 8: told before anything that a method does of its own
             if credential is not None and method.writes:
@@ -232,7 +234,7 @@ class Invoker:
                 make=lambda left: self._make(replace(context, timeout_seconds=left), invocation),
             )
         except CoreError as failure:
-            told(failure, method, invocation.sending, secrets)
+            told(failure, method, invocation.sending, invocation.secrets)
             raise
 
     async def _make(self, context: Context, invocation: Invocation) -> RpcOutcome[Any]:
@@ -249,8 +251,6 @@ class Invoker:
             else:
                 self._spend_limit.hold(call)
             raise
-        finally:
-            self.expectation.forget_after(method)
 
 
 def _silence(_value: Any) -> None:

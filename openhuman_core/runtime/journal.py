@@ -249,13 +249,14 @@ class Journal:
     def _open(self) -> sqlite3.Connection:
         path = self._directory / "journal.db"
         make_private_directory(self._directory)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        fingerprint = self._vault.fingerprint(b"journal")  # before the file: its key is never made beside it
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
         database = sqlite3.connect(path, BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             database.create_function("hidden", 1, lambda text: self._vault.hide(text) if text else None)
             database.create_function("shown", 1, lambda held: self._vault.show(held) if held else None)
             schema.prepare(database)
-            self._check_vault(database)
+            self._check_vault(database, fingerprint)
             schema.hide_names(database)
         except BaseException:
             database.close()
@@ -263,9 +264,8 @@ class Journal:
         self._connection = database
         return database
 
-    def _check_vault(self, database: sqlite3.Connection) -> None:
+    def _check_vault(self, database: sqlite3.Connection, fingerprint: str) -> None:
         """Refuse another key than the one that the digests here were made with: under it each key would seem unused."""
-        fingerprint = self._vault.fingerprint(b"journal")
         database.execute("INSERT INTO vault SELECT ? WHERE NOT EXISTS (SELECT * FROM vault)", (fingerprint,))
         if database.execute("SELECT fingerprint FROM vault").fetchone() != (fingerprint,):
             raise Configuration(f"it was written with another key than {self._vault.path}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
-from openhuman_core.errors import PolicyDenied
+from openhuman_core.errors import Configuration, PolicyDenied
 from openhuman_core.registry.method import Method
 from openhuman_core.settings import Settings
 
@@ -19,6 +20,16 @@ class Policy:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+
+    def check_patterns(self, names: Callable[[], Iterable[str]]) -> None:
+        """Raise `Configuration` for a pattern that no method's name matches: it would limit nothing."""
+        patterns = (*self._settings.allow, *self._settings.deny)
+        known = [name.removeprefix("openhuman.") for name in names()] if patterns else []
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in known):
+                raise Configuration(
+                    f"no method is called {pattern}", hint="Name methods as billing_top_up, or by patterns as team_*."
+                )
 
     def check(self, method: Method) -> None:
         """Raise `PolicyDenied` for a method that may not be called."""

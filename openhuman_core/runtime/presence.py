@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import secrets
 from pathlib import Path
 
@@ -25,19 +28,21 @@ class Presence:
         """Give the name under which others find this process, and begin to be there."""
         if self._lock is None:
             make_private_directory(self._directory)
+            if self._directory.is_symlink():  # what is removed would lie somewhere else
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self._directory))
             self.own = secrets.token_hex(8)
             lock = FileLock(self._directory / self.own, mode=0o600, thread_local=False)
             lock.acquire(timeout=LOOK_SECONDS)
             self._lock = lock
             for left in self._directory.iterdir():  # by processes that were killed
-                if left.name != self.own:
+                if re.fullmatch("[0-9a-f]{16}", left.name) and left.name != self.own:
                     self.is_there(left.name)
         return self.own
 
     def is_there(self, name: str) -> bool:
         """Tell whether a process is there; what it left behind is removed if not."""
         path = self._directory / name
-        if not path.exists():
+        if path.is_symlink() or not path.is_file():
             return False
         try:
             with FileLock(path, mode=0o600, thread_local=False).acquire(timeout=0):

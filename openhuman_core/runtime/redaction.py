@@ -6,13 +6,14 @@ before it is used.
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import traceback
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 COVER = "[redacted]"
 # So many texts, of at most so many characters, are known to hold nothing: calls are logged in nearly the same words.
@@ -54,13 +55,14 @@ _BARE = {'"': r"[^\s,}\])]*+", "%": r"[^\s\"'&]*+", "=": r"[^\s&\"'<>]*+", ">": 
 _LINK = r"([a-z][a-z0-9+.-]{0,15}:(?:\\?/){2})([^\s\"'<>\\/?#]*+)((?:[^\s\"'<>\\]|\\/)*+)"
 _TOKEN = (
     r"eyJ[\w-]{16,}+(?:\.[\w-]*+){0,4}|eyJ[\w-]++\.[\w-]++(?:\.[\w-]*+){0,3}"  # a JWT, also one that is cut short
-    rf"|{_START}(?:[spr]k_|sk-|whsec_|ohk_)[\w-]{{6,}}+"  # keys, as the hosted API and others make them
+    rf"|{_START}(?:[spr]k_|sk-|ohk_)[\w-]{{6,}}+|{_START}whsec_[\w+/=-]{{6,}}+"  # keys, as others make them too
     rf"|{_START}(?:pi|seti)_[A-Za-z0-9]{{1,64}}+_secret_[\w-]++"  # what confirms a payment
-    r"|(?i:(?<=bearer )[\w.~+/=-]++|(?<=basic )[\w+/=-]{8,}+|(?:(?<=token=)|(?<=secret=)|(?<=password=))[^\s&\"'<>]++)"
+    r"|(?i:(?<=bearer )[\w.~+/=-]++|(?<=bearer)(?! \w)(?:[\s\xa0]|%20){1,4}+[\w.~+/=-]++|(?<=basic )[\w+/=-]{8,}+"
+    r"|(?:(?<=token=)|(?<=secret=)|(?<=password=))[^\s&\"'<>]++)"
 )
 _SHAPES = (
     rf"{_TOKEN}|{_START}(?:pi|seti|cs|pm|cus|ch|tok|src|sub|acct)_(?=[A-Za-z_]{{0,64}}\d)[\w-]{{6,}}+"
-    r"|(?<![\w.+-])(?:[\w.+-]|%2[Bb])++(?:@|%40)\w[\w.-]*+"  # an e-mail address
+    r"|(?<![\w.+-])(?:[\w.+-]|%2[Bb])++(?:@|%(?:25)?40|\\u0040)\w[\w.-]*+"  # an e-mail address
     r"|(?<=\?)[^\s\"']++|(?i:https?%3a%2f%2f[^\s\"']++)"  # a query with a fragment, an encoded link
     r"|(?P<path>(?:(?<=GET |PUT )|(?<=HEAD |POST )|(?<=PATCH )|(?<=DELETE ))/[^\s\"']*+(?:\ HTTP/)?)"
     r"|(?P<card>(?<!\d)[2-6](?:(?:[ \t\xa0+-]|%20)?\d){12,18}(?!\d))"
@@ -118,7 +120,7 @@ def without_tokens(value: Any, secrets: Iterable[str] = ()) -> Any:
 
     What is inside the value is changed in place.
     """
-    spellings = sorted({form for secret in secrets for form in (secret, quote(secret, safe=""))}, key=len, reverse=True)
+    spellings = sorted({form for secret in secrets for form in _spellings(secret)}, key=len, reverse=True)
     known = (
         re.escape(form) if len(form) >= LONG_ENOUGH else rf"(?<!\w){re.escape(form)}(?!\w)"
         for form in spellings
@@ -139,6 +141,12 @@ def without_tokens(value: Any, secrets: Iterable[str] = ()) -> Any:
             elif isinstance(member, dict | list):
                 left.append(member)
     return whole[0]
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    """Give the forms in which a text may repeat a secret."""
+    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
+    return (secret, quote(secret, safe=""), quote(secret), quote_plus(secret), encoded)
 
 
 @lru_cache(maxsize=1024)
