@@ -11,14 +11,16 @@ import os
 import re
 import traceback
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 COVER = "[redacted]"
-# So many texts, of at most so many characters, are known to hold nothing: calls are logged in nearly the same words.
+# So many texts, of at most so many characters, are known to hold nothing, and as many to hold no token: calls are
+# logged, and fail, in nearly the same words.
 MAX_CLEAN, CLEAN_LENGTH = 1000, 200
 _clean: set[str] = set()
+_tokenless: set[str] = set()
 # Enough of an id to tell a few apart, and too little to use one; our own stays whole.
 ID_LENGTH = 8
 CORRELATION_ID = "correlationId"
@@ -94,10 +96,15 @@ def redact(text: str) -> str:
     told = text.replace(_HOME, "~") if len(_HOME) > 1 else text
     told = re.sub(_LINK, _host_only, told, flags=re.IGNORECASE)
     told = re.sub(_SHAPES, _cover_shape, _cover_keyed(told))
+    return _remember(_clean, text, told)
+
+
+def _remember(harmless: set[str], text: str, told: str) -> str:
+    """Give what may be told of a text; one that is told as it is need not be searched again."""
     if told == text and len(text) <= CLEAN_LENGTH:
-        if len(_clean) >= MAX_CLEAN:
-            _clean.clear()
-        _clean.add(text)
+        if len(harmless) >= MAX_CLEAN:
+            harmless.clear()
+        harmless.add(text)
     return told
 
 
@@ -127,17 +134,18 @@ def without_tokens(value: Any, secrets: Iterable[str] = ()) -> Any:
         if len(form) >= TOO_SHORT
     )
     pattern = re.compile("|".join([*known, _TOKEN]))
+    covered_in = partial(pattern.sub, COVER) if spellings else _without_token
     whole = [value]
     left: list[Any] = [whole]
     while left:  # details may be nested deeper than functions can be
         members = left.pop()
         if isinstance(members, dict):
-            named = {pattern.sub(COVER, name): member for name, member in members.items()}
+            named = {covered_in(name): member for name, member in members.items()}
             members.clear()
             members.update(named)
         for at, member in [*(members.items() if isinstance(members, dict) else enumerate(members))]:
             if isinstance(member, str):
-                members[at] = pattern.sub(COVER, member)
+                members[at] = covered_in(member)
             elif isinstance(member, dict | list):
                 left.append(member)
     return whole[0]
@@ -147,6 +155,10 @@ def _spellings(secret: str) -> tuple[str, ...]:
     """Give the forms in which a text may repeat a secret."""
     encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
     return (secret, quote(secret, safe=""), quote(secret), quote_plus(secret), encoded)
+
+
+def _without_token(text: str) -> str:
+    return text if text in _tokenless else _remember(_tokenless, text, re.sub(_TOKEN, COVER, text))
 
 
 @lru_cache(maxsize=1024)
