@@ -110,7 +110,9 @@ def _json_text(body: bytes) -> bytes | None:
         raw = text.strip().encode()
     except (UnicodeDecodeError, RecursionError):
         return None
-    return raw.translate(None, b"\r\n")  # between tokens only: inside strings they are escaped
+    if b"\n" in raw or b"\r" in raw:  # between tokens only: inside strings they are escaped
+        return raw.translate(None, b"\r\n")
+    return raw
 
 
 def _is_json(text: str) -> bool:

@@ -110,7 +110,7 @@ def id_to_cancel(notification: Call) -> Id:
 
 def result(call_id: Id, value: Any) -> bytes:
     """Encode a successful answer; `RawJson` passes as it is, alone or as the `result` member of an outcome."""
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (encode(call_id), encode(value))
+    return b"".join((b'{"jsonrpc":"2.0","id":', encode(call_id), b',"result":', encode(value), b"}"))
 
 
 def error(call_id: Id, failure: CoreError) -> bytes:
@@ -121,7 +121,7 @@ def error(call_id: Id, failure: CoreError) -> bytes:
 
 def outcome(payload: Any, logs: tuple[str, ...]) -> RawJson:
     """Encode the wrapped result of a namespace's method: the payload and its log lines."""
-    return RawJson(b'{"result":%b,"logs":%b}' % (encode(payload), encode(logs)))
+    return RawJson(b"".join((b'{"result":', encode(payload), b',"logs":', encode(logs), b"}")))
 
 
 def progress(token: str | int, value: Any) -> bytes:
