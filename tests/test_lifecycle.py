@@ -141,6 +141,21 @@ def test_one_socket_may_be_both_stdin_and_stdout(home: Path) -> None:
         assert process.wait(PATIENCE_SECONDS) == DRAINED
 
 
+def test_a_socket_that_is_read_late_holds_up_nothing(home: Path) -> None:
+    """More than it takes at once waits, and comes whole; its other end shares no flag that we set."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(PATIENCE_SECONDS)
+    with ours, theirs, spawn(home, stdin=subprocess.PIPE, stdout=theirs) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"".join(ping(n) + b"\n" for n in range(10_000)))
+        process.stdin.close()
+        assert os.get_blocking(theirs.fileno())
+        theirs.close()
+        answers = [json.loads(line) for line in ours.makefile("rb")]
+        assert answers == [pong(n) for n in range(10_000)]
+        assert process.wait(PATIENCE_SECONDS) == DRAINED
+
+
 def test_a_connection_that_breaks_is_an_end_and_no_bug(home: Path) -> None:
     """Of the input, or of stdout if that is seen first; the log holds no traceback."""
     ours, theirs = socket.socketpair()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import stat
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -17,15 +21,16 @@ LOOK_SECONDS = 0.5
 class Wire:
     """The peer's bytes, on the descriptors that `Streams` took.
 
-    They are polled before each use rather than made non-blocking: that flag belongs to the open file, which a terminal
-    or the parent shares. Files and devices that epoll refuses are always ready by poll's word.
+    The flag that makes one non-blocking belongs to the open file, which a terminal or the parent shares, so it is left
+    alone: input is polled before it is read, and how answers are written depends on what stdout is. Files and devices
+    that epoll refuses are always ready by poll's word.
     """
 
     def __init__(self, source: int, target: int) -> None:
         self._input, self._output = source, target
-        self._readable, self._writable = select.poll(), select.poll()
+        self._readable = select.poll()
         self._readable.register(self._input, select.POLLIN)
-        self._writable.register(self._output, select.POLLOUT)
+        self._put = self._writer()
 
     async def read(self) -> bytes:
         """Give the next bytes, and none at the end of input."""
@@ -55,10 +60,31 @@ class Wire:
         """Write all of `data`; raises `OSError` when the reader is gone."""
         view = memoryview(data)
         while view:
-            if not self._writable.poll(0):
-                await anyio.wait_writable(self._output)
             try:
-                # As much as can be written without blocking once poll says so.
-                view = view[os.write(self._output, view[: select.PIPE_BUF]) :]
+                view = view[self._put(view) :]
             except BlockingIOError:
                 await anyio.wait_writable(self._output)
+
+    def _writer(self) -> Callable[[memoryview], int]:
+        """Give what writes as much as there is room for, and says how much; it raises `BlockingIOError` for none."""
+        kind = os.fstat(self._output).st_mode
+        if stat.S_ISSOCK(kind):
+            return partial(_send, socket.socket(fileno=self._output))
+        if stat.S_ISFIFO(kind):
+            with suppress(OSError):  # another user's, or a system without /proc
+                # The same pipe as an open file of our own, which may well be non-blocking.
+                self._output = os.open(f"/proc/self/fd/{self._output}", os.O_WRONLY | os.O_NONBLOCK)
+                return partial(os.write, self._output)
+        writable = select.poll()
+        writable.register(self._output, select.POLLOUT)
+        return partial(_write_little, writable, self._output)
+
+
+def _send(peer: socket.socket, view: memoryview) -> int:
+    return peer.send(view, socket.MSG_DONTWAIT)
+
+
+def _write_little(writable: select.poll, target: int, view: memoryview) -> int:
+    if not writable.poll(0):
+        raise BlockingIOError
+    return os.write(target, view[: select.PIPE_BUF])  # no more is sure not to block once poll says so
