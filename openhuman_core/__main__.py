@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
-from openhuman_core.errors import CoreError
+from openhuman_core.errors import CoreError, InternalError
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -32,8 +33,13 @@ def main() -> int:
     except (Exception, BaseExceptionGroup) as problem:  # noqa: BLE001 - see above
         from openhuman_core.runtime import logging  # noqa: PLC0415 - the command line's help has no use for it
 
+        failure = InternalError(os.urandom(8).hex())
         logging.configure("error", sys.stderr)
-        logging.log.error("bug", exc_info=problem)
+        logging.log.error("bug", exc_info=problem, extra=failure.facts)
+        if words[:1] not in (["serve"], ["run"]):
+            from openhuman_core.cli.failures import in_one_line  # noqa: PLC0415 - see above
+
+            sys.stderr.write(in_one_line(failure, as_json="--json" in words) + "\n")
     return FAILED
 
 

@@ -104,7 +104,7 @@ class Settings:
     expect_user: str | None = _setting(None, values.text, "Write only as the user with this id.")
     expect_team: str | None = _setting(None, values.text, "Write only in the team with this id.")
     audit: Path | None = _setting(  # noqa: RUF009 - as those above
-        default=None, parse=Path, help_text="File that gets a JSON line for each write, before the write is answered."
+        default=None, parse=values.path, help_text="File that gets a JSON line for each write, before it is answered."
     )
     home: Path = Path()
     api_key: str | None = field(default=None, repr=False)

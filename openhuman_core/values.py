@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ def text(given: str) -> str:
     if not given.strip():
         raise ValueError("expected something")
     return given.strip()
+
+
+def path(given: str) -> Path:
+    """Read the path of a file."""
+    return Path(text(given))
 
 
 def profile_name(text: str) -> str:

@@ -550,3 +550,36 @@ def test_rows_go_only_so_far_ahead_of_one_that_hangs(home: Path, backend: Record
     done = run(home, "batch", "-", "--concurrency", "8", stdin=text.encode(), **account(backend))
     assert [row["ok"] for row in results(done)] == [False] + [True] * 400
     assert backend.times[256] - backend.times[0] > 2.5
+
+
+@pytest.mark.parametrize("row_id", ["1e999", "[-1e400]", '{"a":1}', "true"])
+def test_a_row_whose_id_cannot_be_given_back_fails_alone(home: Path, backend: Recorder, row_id: str) -> None:
+    """The payments beside it go on."""
+    backend.default = ok({"url": "https://pay.example/1"})
+    pay = b'{"method":"openhuman.billing_top_up","params":{"amountUsd":5}}\n'
+    odd = f'{{"method":"openhuman.billing_top_up","params":{{"amountUsd":5}},"id":{row_id}}}\n'.encode()
+    done = run(home, "batch", "-", "--yes", stdin=pay + odd + pay, **account(backend))
+    kinds = [row["ok"] or row["error"]["kind"] for row in results(done)]
+    assert (done.returncode, kinds) == (9, [True, "invalid_params", True])
+
+
+def test_an_amount_beyond_all_numbers_fails_alone(home: Path, backend: Recorder) -> None:
+    """It is counted in no sum."""
+    backend.default = ok({"url": "https://pay.example/1"})
+    home.mkdir(parents=True)
+    (home / "pay.csv").write_text(f"amountUsd\n{'9' * 400}\n7\n7,stripe\n", encoding="utf-8")
+    words = ("batch", "pay.csv", "--method", "billing.top_up")
+    asked = run(home, *words, stdin=b"", **account(backend))
+    assert (asked.returncode, b"of 7.00 USD" in asked.stderr) == (13, True)
+    done = run(home, *words, "--yes", stdin=b"", **account(backend))
+    assert (done.returncode, [row["ok"] for row in results(done)]) == (9, [False, True, False])
+    assert {row["error"]["moneyMoved"] for row in results(done) if not row["ok"]} == {"no"}
+
+
+def test_a_run_for_another_account_says_that_no_money_moved(home: Path, backend: Recorder) -> None:
+    """Where its rows pay."""
+    backend.default = ok({"_id": "u2"})
+    row = b'{"method":"openhuman.billing_top_up","params":{"amountUsd":5}}\n'
+    words = ("batch", "-", "--yes", "--json", "--expect-user", "u1")
+    error = json.loads(run(home, *words, stdin=row, **account(backend)).stderr)["error"]
+    assert (error["kind"], error["moneyMoved"]) == ("policy_denied", "no")

@@ -321,10 +321,12 @@ def test_all_pages_are_those_of_the_documented_list(command: Run, backend: Recor
 
 
 def test_pages_that_never_end_are_an_error(command: Run, backend: Recorder) -> None:
-    """The same page again is no next one."""
-    backend.default = ok({"transactions": [1]})
-    done = command("billing", "get-transactions", "--all")
-    assert (done.code, done.out, len(backend.seen)) == (3, b"", 2)
+    """An earlier page again is no next one, right behind itself or later."""
+    for count in (1, 3):
+        backend.seen.clear()
+        backend.script = [ok({"transactions": [number % count]}) for number in range(9)]
+        done = command("billing", "get-transactions", "--all")
+        assert (done.code, done.out, len(backend.seen)) == (3, b"", count + 1)
 
 
 def test_what_may_be_a_token_is_not_repeated(command: Run) -> None:

@@ -434,3 +434,12 @@ def test_what_the_terminal_gets_without_a_word_is_help(home: Path) -> None:
     """And the exit code of a usage error."""
     terminal = Terminal(home)
     assert (terminal.end(), "Usage: openhuman-core" in terminal.shown) == (2, True)
+
+
+def test_an_interrupted_question_says_that_nothing_was_sent(home: Path, backend: Recorder) -> None:
+    """It is an answer: no."""
+    terminal = Terminal(home, "billing", "top-up", "--amount-usd", "5", env={**account(backend), "NO_COLOR": "1"})
+    terminal.wait_for("[y/N]")
+    terminal.type("\x03")
+    assert (terminal.end(), backend.seen) == (130, [])
+    assert "money moved: no; effect: not_sent" in terminal.shown

@@ -19,6 +19,7 @@ import anyio
 import click
 
 from openhuman_core.app import App
+from openhuman_core.backend.route import Effect
 from openhuman_core.cli.call import confirm, in_app, loaded, who_is
 from openhuman_core.cli.failures import DONE, PARTLY_FAILED, error_of
 from openhuman_core.cli.rows import Result, Row, kept, rows
@@ -28,6 +29,7 @@ from openhuman_core.protocol import messages
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.params import check
 from openhuman_core.registry.registry import Registry
+from openhuman_core.runtime.invoke import told
 from openhuman_core.runtime.records import REPLAYED, plain
 
 # How often something is said of the progress where no bar can be drawn.
@@ -87,10 +89,13 @@ def run_bulk(bulk: Bulk) -> int:
 async def _run(app: App, bulk: Bulk, source: TextIO) -> int:
     survey = _survey(app.registry, bulk, source)
     if survey.asking and not bulk.dry_run:
-        confirm(_described(app, bulk, survey), yes=bulk.yes)
+        confirm(_described(app, bulk, survey), yes=bulk.yes, pays=survey.pays)
     if not bulk.dry_run:
-        # Rows that name a team are compared with it one by one; the others act in the active one.
-        await app.check_account(None if survey.writes_in_active_team else app.settings.expect_team)
+        try:  # rows that name a team are compared with it one by one; the others act in the active one
+            await app.check_account(None if survey.writes_in_active_team else app.settings.expect_team)
+        except CoreError as failure:
+            failure.facts |= {"moneyMoved": "no"} if survey.pays else {}
+            raise
     source.seek(0)
     tally = Tally(harmless(bulk.name), survey.rows)
     try:
@@ -153,22 +158,24 @@ def _meant(method: Method, params: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _result(app: App, row: Row, *, dry_run: bool) -> Result:
-    told = {"row": row.number, **({"id": row.id} if row.id is not None else {})}
+    head = {"row": row.number, **({"id": row.id} if row.id is not None else {})}
     try:
-        if row.failure is not None or row.method is None:
+        if row.method is None:
             raise row.failure or InvalidParams("a row needs a method")
+        if row.failure is not None:
+            raise told(row.failure, row.method)
         if dry_run:
             plan = app.plan(row.method.name, row.params)
-            return Result(line=messages.encode({**told, "ok": True, "dryRun": True, **plan}))
+            return Result(line=messages.encode({**head, "ok": True, "dryRun": True, **plan}))
         outcome = await app.call(row.method.name, row.params)
     except CoreError as failure:
         error = error_of(failure)
         unknown = failure.kind == "outcome_unknown" or error.get("effect") == "unknown"
         key = {"idempotencyKey": row.params.get("idempotencyKey")} if unknown else {}
-        return Result(failed=True, unknown=unknown, line=messages.encode({**told, "ok": False, "error": error, **key}))
+        return Result(failed=True, unknown=unknown, line=messages.encode({**head, "ok": False, "error": error, **key}))
     replayed = REPLAYED in outcome.logs
-    head = messages.encode({**told, "ok": True, "replayed": replayed})
-    return Result(replayed=replayed, line=b'%b,"result":%b}' % (head[:-1], messages.encode(outcome.value)))
+    made = messages.encode({**head, "ok": True, "replayed": replayed})
+    return Result(replayed=replayed, line=b'%b,"result":%b}' % (made[:-1], messages.encode(outcome.value)))
 
 
 def _print_ready(window: dict[int, Row], tally: Tally) -> None:
@@ -235,6 +242,7 @@ class Survey:
     rows: int = 0
     asking: Counter[str] = field(default_factory=Counter)
     usd: float = 0
+    pays: bool = False
     writes_in_active_team: bool = False
 
 
@@ -248,8 +256,10 @@ def _survey(registry: Registry, bulk: Bulk, source: TextIO) -> Survey:
         found.writes_in_active_team |= row.method.writes and not row.params.get("teamId")
         if row.method.asks_first:
             found.asking[row.method.name] += 1
+            found.pays |= row.method.effect is Effect.MONEY
             amount = row.params.get(row.method.spends or "")
-            found.usd += amount if isinstance(amount, int | float) and not isinstance(amount, bool) else 0
+            if isinstance(amount, int | float) and not isinstance(amount, bool) and 0 < amount <= sys.float_info.max:
+                found.usd += amount
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -156,14 +157,18 @@ def who_is(plan: Mapping[str, Any]) -> str:
     return harmless(str(plan["account"])[:LONGEST_NAME])
 
 
-def confirm(what: str, *, yes: bool, pays: bool = True) -> None:
+def confirm(what: str, *, yes: bool, pays: bool) -> None:
     """Ask for a yes on the terminal; raises `ConfirmationRequired` where there is none, or nobody to ask."""
     if yes:
         return
     facts = {"moneyMoved": "no"} if pays else {}
     if not is_terminal():
         raise ConfirmationRequired(f"nobody can be asked here: {what}", **facts)
-    if not _agreed(f"{what}\nGo on?"):
+    try:
+        agreed = _agreed(f"{what}\nGo on?")
+    except (click.Abort, KeyboardInterrupt) as problem:
+        raise Cancelled("interrupted", effect="not_sent", **facts) from problem
+    if not agreed:
         raise ConfirmationRequired(f"not confirmed: {what}", hint="Nothing was sent.", **facts)
 
 
@@ -208,9 +213,9 @@ async def _follow(app: App, method: Method, charge: Any, output: Output, limit: 
 async def _all_pages(app: App, method: Method, params: dict[str, Any]) -> RpcOutcome[Any]:
     """Page through a list to its end and give it as one page would be.
 
-    Raises `BadBackendResponse` where a page is the one before it again, or one without a list comes behind others.
+    Raises `BadBackendResponse` where a page is an earlier one again, or one without a list comes behind others.
     """
-    whole, items, offset = None, None, params.get("offset") or 0
+    whole, offset, seen = None, params.get("offset") or 0, set()
     while True:
         page = {**params, "limit": params.get("limit") or LARGEST_PAGE, "offset": offset}
         outcome = await app.call(method.name, page)
@@ -218,16 +223,17 @@ async def _all_pages(app: App, method: Method, params: dict[str, Any]) -> RpcOut
         more = _items(method, made)
         if more is None and whole is None:
             return outcome
-        if more is None or (more and more == items):
+        digest = hashlib.sha256(written(more)).digest()
+        if more is None or digest in seen:
             raise BadBackendResponse(f"{method.route} gave a page twice, or one without its list")
-        items = more
+        seen.add(digest)
         if whole is None:
             whole = made
         else:
-            (_items(method, whole) or []).extend(items)
-        offset += len(items)
+            (_items(method, whole) or []).extend(more)
+        offset += len(more)
         total = _total(made)
-        if not items or (total is not None and offset >= total):
+        if not more or (total is not None and offset >= total):
             if total is not None and offset < total:
                 say(f"The list ended after {offset} of {total}.")
             return RpcOutcome(written(whole), *outcome.logs)

@@ -40,6 +40,7 @@ EXAMPLES = example("""openhuman-core auth login
   openhuman-core help exit-codes""")
 # Click repeats words that it did not expect, and a secret may be among them.
 _ECHOED = re.compile(r"(unexpected extra arguments?) \(.*\)", re.DOTALL)
+_NO_CHOICE = re.compile(r"'[^']*' is not one of")
 _LONG_WORD = re.compile(r"(?<=')[^\s'/]{24,}(?=')|(?<=: )[^\s'/]{24,}$")
 # Scripts may give it to every command; these have nothing to ask.
 YES = click.Option(["--yes", "-y"], is_flag=True, expose_value=False, help="Go on without being asked.")
@@ -73,7 +74,8 @@ def _ended(problem: BaseException, *, as_json: bool) -> int:
             return USAGE
         case click.ClickException():
             command = problem.ctx.command_path if isinstance(problem, click.UsageError) and problem.ctx else PROGRAM
-            text = _LONG_WORD.sub("…", _ECHOED.sub(r"\1", problem.format_message()))
+            text = _NO_CHOICE.sub("it is not one of", problem.format_message())
+            text = _LONG_WORD.sub("…", _ECHOED.sub(r"\1", text))
             failure: CoreError = InvalidParams(text, hint=f"See {command} --help.")
         case CoreError():
             failure = problem

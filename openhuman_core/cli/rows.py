@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import shutil
 import sys
 import tempfile
@@ -84,6 +85,8 @@ def _json_row(registry: Registry, number: int, line: str) -> Row:
     try:
         if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
             raise InvalidParams("a row is an object with a method and params")
+        if not _is_id(asked.get("id")):
+            raise InvalidParams("the id of a row must be a string or a number")
         row.id = asked.get("id")
         if unknown := sorted(asked.keys() - MEMBERS):
             raise InvalidParams(f"a row has no member '{unknown[0]}': only {', '.join(MEMBERS)}")
@@ -95,6 +98,12 @@ def _json_row(registry: Registry, number: int, line: str) -> Row:
     except CoreError as failure:
         row.failure = failure
     return row
+
+
+def _is_id(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | int | None) and not isinstance(value, bool)
 
 
 def _csv_row(row: Row, params: dict[str, Any], record: Iterable[tuple[str | None, str | None]]) -> Row:
