@@ -440,6 +440,6 @@ def test_an_interrupted_question_says_that_nothing_was_sent(home: Path, backend:
     """It is an answer: no."""
     terminal = Terminal(home, "billing", "top-up", "--amount-usd", "5", env={**account(backend), "NO_COLOR": "1"})
     terminal.wait_for("[y/N]")
-    terminal.type("\x03")
+    terminal.process.send_signal(signal.SIGINT)
     assert (terminal.end(), backend.seen) == (130, [])
     assert "money moved: no; effect: not_sent" in terminal.shown

@@ -20,7 +20,8 @@ import click
 
 from openhuman_core.app import App
 from openhuman_core.backend.route import Effect
-from openhuman_core.cli.call import confirm, in_app, loaded, who_is
+from openhuman_core.cli.asking import confirm
+from openhuman_core.cli.call import in_app, loaded, who_is
 from openhuman_core.cli.failures import DONE, PARTLY_FAILED, error_of
 from openhuman_core.cli.rows import Result, Row, kept, rows
 from openhuman_core.cli.text import harmless, say

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,14 +16,8 @@ import click
 from openhuman_core.app import App
 from openhuman_core.backend.me import active_team_of, user_id_of
 from openhuman_core.backend.route import Effect
-from openhuman_core.cli.failures import (
-    DONE,
-    INTERRUPTED,
-    REFUSED,
-    STILL_PENDING,
-    ConfirmationRequired,
-    OutputNotWritten,
-)
+from openhuman_core.cli.asking import agreed, confirm, is_terminal
+from openhuman_core.cli.failures import DONE, INTERRUPTED, REFUSED, STILL_PENDING, OutputNotWritten
 from openhuman_core.cli.output import Output, QueryFailed, list_in, value_of, written
 from openhuman_core.cli.text import harmless, say
 from openhuman_core.errors import BadBackendResponse, Cancelled, CoreError
@@ -157,30 +150,6 @@ def who_is(plan: Mapping[str, Any]) -> str:
     return harmless(str(plan["account"])[:LONGEST_NAME])
 
 
-def confirm(what: str, *, yes: bool, pays: bool) -> None:
-    """Ask for a yes on the terminal; raises `ConfirmationRequired` where there is none, or nobody to ask."""
-    if yes:
-        return
-    facts = {"moneyMoved": "no"} if pays else {}
-    if not is_terminal():
-        raise ConfirmationRequired(f"nobody can be asked here: {what}", **facts)
-    try:
-        agreed = _agreed(f"{what}\nGo on?")
-    except (click.Abort, KeyboardInterrupt) as problem:
-        raise Cancelled("interrupted", effect="not_sent", **facts) from problem
-    if not agreed:
-        raise ConfirmationRequired(f"not confirmed: {what}", hint="Nothing was sent.", **facts)
-
-
-def _agreed(question: str) -> bool:
-    """Ask on the terminal; Ctrl-C is an answer, which inside an event loop it would not be."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return click.confirm(question, err=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 async def account_of(app: App) -> tuple[str | None, str | None]:
     """Ask the hosted API for the ids of the user and of the active team; raises `CoreError`."""
     profile = written((await app.call(ME, {})).value)
@@ -272,15 +241,10 @@ def _offer_to_open(made: Any, *, yes: bool) -> None:
     link = next((made[name] for name in LINKS if isinstance(made, dict) and isinstance(made.get(name), str)), "")
     if not link.startswith(("https://", "http://")):
         say("There is no link to open.")
-    elif yes or (is_terminal() and _agreed(f"Open {harmless(link)} in a browser?")):
+    elif yes or (is_terminal() and agreed(f"Open {harmless(link)} in a browser?")):
         click.launch(link)
     else:
         say("The link was not opened.")
-
-
-def is_terminal() -> bool:
-    """Tell whether somebody can be asked."""
-    return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _tell(value: Any) -> None:
