@@ -19,7 +19,6 @@ from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime import redaction
-from openhuman_core.runtime.audit import Audit
 from openhuman_core.runtime.expectation import Expectation
 from openhuman_core.runtime.logging import log
 from openhuman_core.runtime.policy import Policy
@@ -110,7 +109,11 @@ class Invoker:
         self._policy = Policy(settings)
         self._spend_limit = SpendLimit(settings.max_spend_usd)
         self.expectation = Expectation(settings.expect_user, settings.expect_team)
-        self._audit = Audit(settings.audit, settings.profile) if settings.audit else None
+        self._audit = None
+        if settings.audit is not None:
+            from openhuman_core.runtime.audit import Audit  # noqa: PLC0415 - few ask for one
+
+            self._audit = Audit(settings.audit, settings.profile)
 
     def can_check(self, name: str) -> bool:
         """Tell whether a call to a method of this name can be checked without importing anything."""
@@ -153,7 +156,7 @@ class Invoker:
             method,
             own,
             Sending(),
-            progress=_silence if token is None else partial(progress, token),
+            progress=partial(progress, token) if token is not None else lambda _value: None,
             accepted=record.started,
             deadline=None if limit is None else record.started + limit / 1000,
             key=getattr(options, "idempotency_key", None),
@@ -251,10 +254,6 @@ class Invoker:
             else:
                 self._spend_limit.hold(call)
             raise
-
-
-def _silence(_value: Any) -> None:
-    """Tell nobody of progress."""
 
 
 def told(failure: CoreError, method: Method, sending: Sending | None = None, secrets: Iterable[str] = ()) -> CoreError:
