@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # brings cryptography, and a credential of the environment ne
 Kind = Literal["session", "api-key"]
 KINDS: tuple[Kind, ...] = ("session", "api-key")
 
-# The version before this one was never released; it held the secrets in clear.
+# The version before this one held the secrets in clear: it is refused, and goes when its owner signs in again.
 STORE_VERSION = 2
 LOCK_SECONDS = 5.0
 
