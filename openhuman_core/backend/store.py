@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # brings cryptography, and a credential of the environment ne
 Kind = Literal["session", "api-key"]
 KINDS: tuple[Kind, ...] = ("session", "api-key")
 
-# The version before this one held the secrets in clear: it is refused, and goes when its owner signs in again.
+# The version before this one held the secrets in clear: it is refused until it is moved away.
 STORE_VERSION = 2
 LOCK_SECONDS = 5.0
 
