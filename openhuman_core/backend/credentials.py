@@ -12,6 +12,7 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from anyio import to_thread
@@ -42,8 +43,8 @@ class Credential:
 
         It is the user that a session names, else the one verified when it was stored, else a digest of the secret.
         """
-        digest = hashlib.sha256(self.secret.get_secret_value().encode()).hexdigest()
-        return self.subject() or self.user_id or f"{self.kind}:{digest}"
+        named = self.subject() or self.user_id
+        return named or f"{self.kind}:{hashlib.sha256(self.secret.get_secret_value().encode()).hexdigest()}"
 
     def last_four(self) -> str:
         """Give what a person may know it by: the last characters of one that is long enough to spare them."""
@@ -159,6 +160,7 @@ def _sendable(secret: str, source: str) -> SecretStr:
     return SecretStr(secret)
 
 
+@lru_cache(maxsize=4)  # a call asks several times
 def _claims(token: str) -> dict[str, Any]:
     """Read the claims of a JWT without checking its signature; anything else has none."""
     parts = token.split(".")

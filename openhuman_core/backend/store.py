@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -163,6 +164,7 @@ class CredentialStore:
         return self._vault
 
 
+@lru_cache(maxsize=4)  # each call asks
 def is_sendable(secret: str) -> bool:
     """Tell whether a header can carry a secret: visible ASCII, no spaces."""
     return all("!" <= character <= "~" for character in secret)
