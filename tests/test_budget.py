@@ -14,30 +14,16 @@ import pytest
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder
 from tests.support.daemon import COMMAND, PATIENCE_SECONDS, environment, request
+from tests.support.imports import imported
 
 CALLS = 1000
 PING, *_ = LINES = [json.dumps(request(n, "core.ping")).encode() + b"\n" for n in range(CALLS)]
 
 
-def modules(home: Path, *words: str, stdin: bytes = b"") -> set[str]:
-    """Run a Python program to its end, and give the modules that it imported."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", *words],
-        input=stdin,
-        capture_output=True,
-        env=environment(home),
-        cwd=home,
-        timeout=PATIENCE_SECONDS,
-        check=True,
-    )
-    return {line.rpartition("|")[2].strip() for line in done.stderr.decode().splitlines() if "import time:" in line}
-
-
 def test_a_start_imports_little_beside_asyncio(home: Path) -> None:
     """Every module is a file to find and to read; this counts those that asyncio and JSON do not bring."""
-    home.mkdir(parents=True, exist_ok=True)
-    ours = modules(home, "-m", "openhuman_core", "serve", "--log-level", "error", stdin=PING)
-    beside = ours - modules(home, "-c", "import asyncio, json")
+    ours = imported(home, "-m", "openhuman_core", "serve", "--log-level", "error", stdin=PING)
+    beside = ours - imported(home, "-c", "import asyncio, json")
     assert beside & {"hashlib", "random", "sqlite3", "statistics", "tempfile", "uuid"} == set()
     assert len(beside) <= 80, sorted(beside)
 

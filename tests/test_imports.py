@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import PATIENCE_SECONDS, environment, request, run
+from tests.support.daemon import request, run
+from tests.support.imports import imported
 from tests.support.recorder import Recorder
 
 # What costs tens of milliseconds to import, and what the first call of a domain loads.
@@ -24,17 +23,7 @@ UNKNOWN_METHOD = request(1, "no_such_method")
 
 def loaded(home: Path, *words: str, stdin: bytes = b"") -> set[str]:
     """Run a command to its end, and give the modules that it imported, with their packages."""
-    home.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "openhuman_core", *words],
-        input=stdin,
-        capture_output=True,
-        env=environment(home),
-        cwd=home,
-        timeout=PATIENCE_SECONDS,
-        check=True,
-    )
-    names = {line.rpartition("|")[2].strip() for line in done.stderr.decode().splitlines() if "import time:" in line}
+    names = imported(home, "-m", "openhuman_core", *words, stdin=stdin)
     assert "openhuman_core" in names
     return {name.rsplit(".", depth)[0] for name in names for depth in range(name.count(".") + 1)}
 
