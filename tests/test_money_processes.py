@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import select
+import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from tests.conftest import StartDaemon
 from tests.support.daemon import PATIENCE_SECONDS, request
@@ -157,6 +160,18 @@ def test_eight_programs_at_once_on_a_new_home(house: House) -> None:
     """One request, one charge, one outcome for all."""
     told = sorted(kind(answer) for answer in house.first_answers)
     assert (told, house.till.requests["first"], house.till.charges["first"]) == (["g1", *["g1 again"] * 7], 1, 1)
+
+
+def test_a_program_waits_while_another_makes_the_journal(start: StartDaemon, tmp_path: Path) -> None:
+    """SQLite by itself lets the second of two that make a file fail at once."""
+    with Till() as till:
+        second, core = start(BACKEND_URL=till.url, OPENHUMAN_TOKEN="t"), tmp_path / "core"
+        core.mkdir(mode=0o700)
+        with FileLock(core / "journal.lock"), closing(sqlite3.connect(core / "journal.db")) as first:
+            first.execute("BEGIN IMMEDIATE")
+            second.send(request(1, TOP_UP, top_up()))
+            until(lambda: has_open(second, "journal.lock"))
+        assert (kind(second.answer()), till.charges.total()) == ("g1", 1)
 
 
 def test_a_program_waits_for_another_until_its_own_deadline(house: House) -> None:

@@ -28,7 +28,6 @@ from openhuman_core.runtime.records import used_before
 State = Literal["pending", "done", "unknown", "free"]
 
 KEPT_SECONDS = 30 * 24 * 3600  # of what is settled; what is not is held until it is
-BUSY_TIMEOUT_SECONDS = 5.0
 
 _FORGET = "DELETE FROM calls WHERE updated < ? AND state IN ('done', 'free')"
 _ENTRIES = "SELECT shown(key), method, state, created, updated, attempts FROM calls WHERE scope = ?"
@@ -251,11 +250,11 @@ class Journal:
         make_private_directory(self._directory)
         fingerprint = self._vault.fingerprint(b"journal")  # before the file: its key is never made beside it
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
-        database = sqlite3.connect(path, BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(path, schema.BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             database.create_function("hidden", 1, lambda text: self._vault.hide(text) if text else None)
             database.create_function("shown", 1, lambda held: self._vault.show(held) if held else None)
-            schema.prepare(database)
+            schema.prepare(database, path)
             self._check_vault(database, fingerprint)
             schema.hide_names(database)
         except BaseException:

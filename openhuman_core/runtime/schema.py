@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
+
+from filelock import FileLock
 
 from openhuman_core.errors import Configuration
 
 VERSION = 3
+BUSY_TIMEOUT_SECONDS = 5.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -23,9 +27,12 @@ CREATE TABLE IF NOT EXISTS vault (fingerprint TEXT NOT NULL);
 """
 
 
-def prepare(database: sqlite3.Connection) -> None:
-    """Make the tables that are not there; raises `Configuration` for those of a newer version."""
-    database.execute("PRAGMA journal_mode = WAL")
+def prepare(database: sqlite3.Connection, path: Path) -> None:
+    """Make the tables that are not there in the file at `path`; raises `Configuration` for those of a newer version."""
+    if database.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        # It reads before it writes, so SQLite does not let it wait for another process that does the same.
+        with FileLock(path.with_suffix(".lock"), timeout=BUSY_TIMEOUT_SECONDS, mode=0o600):
+            database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
