@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from openhuman_core.runtime import redaction
 
 if TYPE_CHECKING:
-    from pythonjsonlogger.json import JsonFormatter
+    from pythonjsonlogger.core import BaseJsonFormatter
 
 log = logging.getLogger("openhuman_core")
 
@@ -118,12 +119,17 @@ class _Formatter(logging.Formatter):
             return self._json.format(told)
 
     @cached_property
-    def _json(self) -> JsonFormatter:
-        from pythonjsonlogger.json import JsonFormatter  # noqa: PLC0415 - see above
+    def _json(self) -> BaseJsonFormatter:
+        from pythonjsonlogger.core import BaseJsonFormatter  # noqa: PLC0415 - see above
 
-        class Formatter(JsonFormatter):
+        encode = json.JSONEncoder(default=repr).encode
+
+        class Formatter(BaseJsonFormatter):
             def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
                 return {name: redaction.covered(value, name) for name, value in log_data.items()}
+
+            def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+                return encode(log_data)
 
             def formatException(  # noqa: N802 - logging's name
                 self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]

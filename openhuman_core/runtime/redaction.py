@@ -23,6 +23,7 @@ _clean: set[str] = set()
 _tokenless: set[str] = set()
 # Enough of an id to tell a few apart, and too little to use one; our own stays whole.
 ID_LENGTH = 8
+SHORTEST_CARD = 13  # digits
 CORRELATION_ID = "correlationId"
 # A person's name is often in it.
 _HOME = os.path.expanduser("~")  # noqa: PTH111 - Path's raises where there is none
@@ -79,13 +80,16 @@ def covered(value: Any, key: str = "") -> Any:
         return value
     if kind == "secret":
         return COVER
-    if isinstance(value, Mapping):
-        return {redact(str(name)): covered(member, str(name)) for name, member in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [covered(item, key) for item in value]
-    if isinstance(value, int | float) and redact(str(value)) == str(value):
-        return value
-    text = redact(str(type(value) if isinstance(value, BaseException) else value))
+    if not isinstance(value, str):
+        if isinstance(value, Mapping):
+            return {redact(str(name)): covered(member, str(name)) for name, member in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [covered(item, key) for item in value]
+        plain = str(type(value) if isinstance(value, BaseException) else value)
+        if isinstance(value, int | float) and (len(plain) < SHORTEST_CARD or redact(plain) == plain):
+            return value
+        value = plain
+    text = redact(value)
     return _shortened(text) if kind == "id" else text
 
 
