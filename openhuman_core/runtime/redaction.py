@@ -10,7 +10,7 @@ import base64
 import os
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -131,19 +131,12 @@ def without_tokens(value: Any, secrets: Iterable[str] = ()) -> Any:
 
     What is inside the value is changed in place.
     """
-    spellings = sorted({form for secret in secrets for form in _spellings(secret)}, key=len, reverse=True)
-    known = (
-        re.escape(form) if len(form) >= LONG_ENOUGH else rf"(?<!\w){re.escape(form)}(?!\w)"
-        for form in spellings
-        if len(form) >= TOO_SHORT
-    )
-    pattern = re.compile("|".join([*known, _TOKEN]))
-    covered_in = partial(pattern.sub, COVER) if spellings else _without_token
+    covered_in = _covering(secrets)
     whole = [value]
     left: list[Any] = [whole]
     while left:  # details may be nested deeper than functions can be
         members = left.pop()
-        if isinstance(members, dict):
+        if isinstance(members, dict) and any(covered_in(name) != name for name in members):
             named = {covered_in(name): member for name, member in members.items()}
             members.clear()
             members.update(named)
@@ -153,6 +146,19 @@ def without_tokens(value: Any, secrets: Iterable[str] = ()) -> Any:
             elif isinstance(member, dict | list):
                 left.append(member)
     return whole[0]
+
+
+def _covering(secrets: Iterable[str]) -> Callable[[str], str]:
+    """Make what covers these secrets and whatever is a token in a text."""
+    spellings = sorted({form for secret in secrets for form in _spellings(secret)}, key=len, reverse=True)
+    if not spellings:
+        return _without_token
+    known = (
+        re.escape(form) if len(form) >= LONG_ENOUGH else rf"(?<!\w){re.escape(form)}(?!\w)"
+        for form in spellings
+        if len(form) >= TOO_SHORT
+    )
+    return partial(re.compile("|".join([*known, _TOKEN])).sub, COVER)
 
 
 def _spellings(secret: str) -> tuple[str, ...]:
