@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property, lru_cache
 from http import HTTPStatus
 from typing import cast
@@ -137,7 +136,8 @@ class Backend:
         if idempotency_key is not None:
             headers.append(("idempotency-key", idempotency_key))
         url = _parsed(self.base_url + request.path)
-        return httpx.Request(request.route.verb, url, headers=headers, content=request.body)
+        # With a stream of its own a request is not searched for headers to add; the transport adds what HTTP needs.
+        return httpx.Request(request.route.verb, url, headers=headers, stream=httpx.ByteStream(request.body or b""))
 
     async def _attempt(
         self, request: Request, credential: Credential | None, idempotency_key: str | None, sending: Sending
@@ -155,15 +155,17 @@ class Backend:
 
     async def _exchange(self, http_request: httpx.Request, request: Request) -> Answer:
         response = await self._transport.handle_async_request(http_request)
-        answer = Answer(request.route, response.status_code, response.headers, b"")
+        headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers.raw}
+        answer = Answer(request.route, response.status_code, headers)
         try:
-            return replace(answer, body=await self._body(response, answer))
+            answer.body = await self._body(response, answer)
         finally:
             await response.aclose()
+        return answer
 
     async def _body(self, response: httpx.Response, answer: Answer) -> bytes:
         """Read a body; a refusal without a readable one is a refusal all the same."""
-        problem = "" if response.headers.get("content-encoding", "identity") == "identity" else "compressed"
+        problem = "" if answer.headers.get("content-encoding", "identity") == "identity" else "compressed"
         body = bytearray()
         try:
             async for chunk in cast("httpx.AsyncByteStream", response.stream):  # as it came, and with less ado

@@ -36,14 +36,14 @@ MAX_DIGITS = 1000
 LONGEST_WAIT_MS = 2**53 - 1  # the largest integer that every JSON reader holds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
-    """The hosted API's answer to a request on `route`; header names are lower-case."""
+    """The hosted API's answer to a request on `route`; header names are lower-case, and the last of a name counts."""
 
     route: Route
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = b""
 
 
 def payload_of(answer: Answer) -> bytes:

@@ -12,8 +12,9 @@ import errno
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from functools import lru_cache, partial
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -30,6 +31,8 @@ try:
     from aiohttp.abc import AbstractResolver, ResolveResult
 finally:
     del ssl.SSLContext.set_default_verify_paths  # what is inherited counts again
+
+_parsed = lru_cache(maxsize=128)(partial(yarl.URL, encoded=True))  # reading a URL takes longer than a header
 
 Trace = Callable[[str, dict[str, object]], Awaitable[None]]
 
@@ -59,16 +62,18 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request and give the answer with its body unread."""
         session = self._session or self._open(encrypted=request.url.scheme == "https" or bool(self._proxies))
-        with _translated():
+        try:
             response = await session.request(
                 request.method,
-                yarl.URL(str(request.url), encoded=True),
+                _parsed(str(request.url)),
                 headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
-                data=request.content or None,
+                data=request.read() or None,
                 allow_redirects=False,
                 proxy=self._proxy(request.url) if self._proxies else None,
                 trace_request_ctx=request.extensions.get("trace"),
             )
+        except aiohttp.ClientError as problem:
+            raise _translated(problem) from problem
         return httpx.Response(
             response.status,
             headers=response.raw_headers,
@@ -144,9 +149,11 @@ class _Body(httpx.AsyncByteStream):
         self._response = response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _translated():
+        try:
             async for chunk in self._response.content.iter_any():
                 yield chunk
+        except aiohttp.ClientError as problem:
+            raise _translated(problem) from problem
 
     async def aclose(self) -> None:
         """Give the connection back, or close it where the body was not read to its end."""
@@ -164,13 +171,9 @@ def _tls() -> ssl.SSLContext:
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn aiohttp's exceptions into httpx's, so that the caller knows whether the request can have arrived."""
-    try:
-        yield
-    except aiohttp.ClientError as problem:
-        raise next(make(problem) for kind, make in _TRANSLATIONS if isinstance(problem, kind)) from problem
+def _translated(problem: aiohttp.ClientError) -> httpx.HTTPError:
+    """Turn aiohttp's exception into httpx's, so that the caller knows whether the request can have arrived."""
+    return next(make(problem) for kind, make in _TRANSLATIONS if isinstance(problem, kind))
 
 
 # In this order: each is tried before the more general ones below it.
