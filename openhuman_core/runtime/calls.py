@@ -1,12 +1,13 @@
 """The calls of one session, from their acceptance to their answer: checked, started, cancelled, given up.
 
 Accepting one costs next to nothing. A task of its own checks what was accepted, in small portions, and loads what the
-first calls need beside the event loop, so that what is answered inline overtakes all of it.
+first calls need beside the event loop, so that what is answered inline overtakes all of it. What is to be called gets a
+task of its own once few enough others run.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -75,9 +76,10 @@ class Calls:
         self._tell_progress = tell_progress
         self._room = room
         self._on_change = on_change
-        self._slots = anyio.Semaphore(max_in_flight, fast_acquire=True)
+        self._max_in_flight = max_in_flight
         self._opening = anyio.Lock()
         self._unchecked: deque[Accepted] = deque()
+        self._waiting: OrderedDict[Accepted, Invocation] = OrderedDict()  # for their turn
         self._arrived = anyio.Event()
         self._accepted: dict[Accepted, None] = {}  # in order
         self._by_id: dict[Id, Accepted] = {}
@@ -138,7 +140,7 @@ class Calls:
     def end_waits(self) -> None:
         """Stop the calls that only wait for others to act, now and whenever one comes to be checked."""
         self._ending = True
-        for accepted in self._accepted:
+        for accepted in [*self._accepted]:
             if accepted.invocation is not None and accepted.invocation.method.waits:
                 self._cut(accepted, given_up)
 
@@ -157,24 +159,37 @@ class Calls:
             self._finish(accepted)
 
     async def run(self, tasks: TaskGroup) -> None:
-        """Check what is accepted and make a task in `tasks` of what passes, for ever."""
-        while True:
-            await self._arrived.wait()
-            self._arrived = anyio.Event()
-            turn = anyio.current_time()
-            while self._unchecked:
-                name = self._unchecked[0].call.method
-                if not self._invoker.can_check(name):
-                    await to_thread.run_sync(self._invoker.load_checks, name, abandon_on_cancel=True)
-                accepted = self._unchecked.popleft()
-                invocation = self._check(accepted)
-                if invocation is None:
-                    self._finish(accepted)
-                else:
-                    tasks.start_soon(self._run, accepted, invocation)
-                if anyio.current_time() - turn > TURN_SECONDS:
-                    await anyio.lowlevel.checkpoint()
-                    turn = anyio.current_time()
+        """Check what is accepted and make a task in `tasks` of what passes, when it is its turn, for ever."""
+        self._tasks = tasks
+        async with anyio.create_task_group() as self._timers:
+            while True:
+                await self._arrived.wait()
+                self._arrived = anyio.Event()
+                await self._check_all()
+
+    async def _check_all(self) -> None:
+        turn = anyio.current_time()
+        while self._unchecked:
+            name = self._unchecked[0].call.method
+            if not self._invoker.can_check(name):
+                await to_thread.run_sync(self._invoker.load_checks, name, abandon_on_cancel=True)
+            accepted = self._unchecked.popleft()
+            invocation = self._check(accepted)
+            if invocation is None:
+                self._finish(accepted)
+            elif self._has_slot:
+                self._start(accepted, invocation)
+            else:
+                self._waiting[accepted] = invocation
+                if invocation.deadline is not None:
+                    self._timers.start_soon(self._watch_wait, accepted, invocation)
+            if anyio.current_time() - turn > TURN_SECONDS:
+                await anyio.lowlevel.checkpoint()
+                turn = anyio.current_time()
+
+    @property
+    def _has_slot(self) -> bool:
+        return self._vitals.in_flight < self._max_in_flight
 
     def _check(self, accepted: Accepted) -> Invocation | None:
         """Check the params, and whether the call is still to be made."""
@@ -194,13 +209,31 @@ class Calls:
             accepted.cut = why
             if accepted.scope is not None:
                 accepted.scope.cancel()
+            elif accepted in self._waiting:
+                accepted.failure = why(accepted.invocation)
+                self._finish(accepted)
+
+    async def _watch_wait(self, accepted: Accepted, invocation: Invocation) -> None:
+        """Give a call up that waits for its turn until its own time is over."""
+        await anyio.sleep(invocation.seconds_left() or 0)
+        if accepted in self._waiting:
+            late = BackendTimeout(f"{invocation.method.name} timed out before it was its turn")
+            accepted.failure = told(late, invocation.method)
+            self._finish(accepted)
+
+    def _start(self, accepted: Accepted, invocation: Invocation) -> None:
+        accepted.running = True
+        self._vitals.in_flight += 1
+        self._vitals.queued -= 1
+        self._on_change()
+        self._tasks.start_soon(self._run, accepted, invocation)
 
     async def _run(self, accepted: Accepted, invocation: Invocation) -> None:
         answer = b""
         with anyio.CancelScope() as accepted.scope, _noting_failure(accepted):
             if accepted.cut is not None:
                 raise accepted.cut(invocation)
-            await self._take_slot(accepted, invocation)
+            await self._room()
             if not self._invoker.is_open:
                 async with self._opening:
                     await to_thread.run_sync(self._invoker.open, abandon_on_cancel=True)
@@ -210,22 +243,6 @@ class Calls:
             accepted.failure = accepted.cut(invocation)
         self._finish(accepted, answer)
         await invocation.finish()
-
-    async def _take_slot(self, accepted: Accepted, invocation: Invocation) -> None:
-        """Wait until few enough calls run; the call's own time goes by meanwhile."""
-        try:
-            self._slots.acquire_nowait()
-        except anyio.WouldBlock:
-            with anyio.move_on_after(invocation.seconds_left()) as scope:
-                await self._slots.acquire()
-            if scope.cancelled_caught:
-                late = BackendTimeout(f"{invocation.method.name} timed out before it was its turn")
-                raise told(late, invocation.method) from None
-        accepted.running = True  # from here on the slot is given back in the end
-        self._vitals.in_flight += 1
-        self._vitals.queued -= 1
-        self._on_change()
-        await self._room()
 
     def _finish(self, accepted: Accepted, answer: bytes = b"") -> None:
         """Answer a call and forget it; one that was answered is left alone."""
@@ -240,11 +257,16 @@ class Calls:
         self._replies.send(call, answer if failure is None else failure, accepted.sink)
         if accepted.running:
             self._vitals.in_flight -= 1
-            self._slots.release()
+            self._start_waiting()
         else:
+            self._waiting.pop(accepted, None)
             self._vitals.queued -= 1
         self._held_bytes -= accepted.size
         self._on_change()
+
+    def _start_waiting(self) -> None:
+        while self._waiting and self._has_slot:
+            self._start(*self._waiting.popitem(last=False))
 
 
 @contextmanager
