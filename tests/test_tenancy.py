@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -25,9 +26,15 @@ def other() -> Iterator[Recorder]:
         yield recorder
 
 
+def token_of(user: str, name: str = "first") -> str:
+    """Make a session token of a user: a JWT that is not signed."""
+    claims = base64.urlsafe_b64encode(json.dumps({"sub": user, "jti": name}).encode()).decode().rstrip("=")
+    return f"e30.{claims}.x"
+
+
 def sign_in(daemon: Daemon, user: str, token: str | None = None) -> None:
     """Store a session in place of the one that is stored."""
-    daemon.result("openhuman.auth_set_credential", {"token": token or f"token-of-{user}", "userId": user})
+    daemon.result("openhuman.auth_set_credential", {"token": token or token_of(user)})
 
 
 def shown(backend: Recorder) -> list[str]:
@@ -46,10 +53,23 @@ def test_one_key_acts_once_for_each_account(start: StartDaemon, backend: Recorde
     assert (
         daemon.error("openhuman.billing_top_up", {**TOP_UP, "amountUsd": 26})["data"]["kind"] == "idempotency_conflict"
     )
-    sign_in(daemon, "ada", "another-token-of-ada")
+    sign_in(daemon, "ada", token_of("ada", "another"))
     again = daemon.result("openhuman.billing_top_up", TOP_UP)
     assert (again["result"]["gatewayTransactionId"], len(again["logs"])) == ("ada", 2)
-    assert shown(backend) == ["token-of-ada", "token-of-bob"]
+    assert shown(backend) == [token_of("ada"), token_of("bob")]
+
+
+@pytest.mark.parametrize("method", ["store_session", "set_credential"])
+def test_who_a_caller_says_to_be_shares_nothing(start: StartDaemon, backend: Recorder, method: str) -> None:
+    """Only the hosted API's word makes two opaque tokens one account's."""
+    daemon = start(BACKEND_URL=backend.url, OPENHUMAN_CREDENTIAL_STORE="file")
+    link, verified = ok({"url": "https://pay.example/1", "gatewayTransactionId": "g"}), method == "store_session"
+    for name in USERS:
+        backend.script = [*[ok({"id": "ada"})] * verified, link]
+        daemon.result(f"openhuman.auth_{method}", {"token": f"opaque-token-of-{name}", "userId": "ada"})
+        assert len(daemon.result("openhuman.billing_list_payment_links")["result"]) == (verified and name == "bob")
+        daemon.result("openhuman.billing_top_up", TOP_UP)
+    assert sum(seen.target == "/payments/credits/top-up" for seen in backend.seen) == (1 if verified else 2)
 
 
 def test_an_account_sees_its_own_records_alone(start: StartDaemon, backend: Recorder) -> None:
@@ -91,15 +111,15 @@ async def test_two_hosted_apis_in_one_process_share_neither_credential_nor_recor
         recorder.default = ok({"url": recorder.url, "gatewayTransactionId": "g"})
     places = [Settings(home=home, backend_url=recorder.url, credential_store="file") for recorder in (backend, other)]
     async with App(places[0]) as first, App(places[1]) as second:
-        await first.call("openhuman.auth_set_credential", {"token": "token-of-ada", "userId": "ada"})
+        await first.call("openhuman.auth_set_credential", {"token": token_of("ada")})
         assert second.credential() is None
-        await second.call("openhuman.auth_set_credential", {"token": "key-of-ada", "kind": "api-key", "userId": "ada"})
+        await second.call("openhuman.auth_set_credential", {"token": "key-of-ada", "kind": "api-key"})
         made = [(await app.call("openhuman.billing_top_up", TOP_UP)).value for app in (first, second)]
         assert [json.loads(bytes(value))["url"] for value in made] == [backend.url, other.url]
         listed = [await app.call("openhuman.billing_list_payment_links", {}) for app in (first, second)]
         links: list[Any] = [outcome.value for outcome in listed]
         assert [[link["url"] for link in found] for found in links] == [[backend.url], [other.url]]
-    assert shown(backend) == ["token-of-ada"]
+    assert shown(backend) == [token_of("ada")]
     assert [seen.headers["x-api-key"] for seen in other.seen] == ["key-of-ada"]
 
 

@@ -31,7 +31,10 @@ NO_CREDENTIAL = "no backend session token; run auth_store_session first"
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A session token or an API key; `stored` tells one of the store from one of the environment."""
+    """A session token or an API key, and the id of its user where the hosted API told it.
+
+    `stored` tells one of the store from one of the environment.
+    """
 
     kind: Kind
     secret: SecretStr
@@ -93,20 +96,24 @@ class Credentials:
         """Give the credential that a call uses, if there is one for the base URL in force."""
         if self.settings.api_key:
             return Credential("api-key", _sendable(self.settings.api_key, "OPENHUMAN_API_KEY"))
-        key = None if self.settings.token else self.entry("api-key")
-        return Credential("api-key", key.secret, stored=True, user_id=key.user_id) if key else self.session()
+        return (None if self.settings.token else self._stored("api-key")) or self.session()
 
     def session(self) -> Credential | None:
         """Give the session in force, whether or not an API key comes before it."""
         if self.settings.token:
             return Credential("session", _sendable(self.settings.token, "OPENHUMAN_TOKEN"))
-        entry = self.entry("session")
-        return Credential("session", entry.secret, stored=True, user_id=entry.user_id) if entry else None
+        return self._stored("session")
 
     def entry(self, kind: Kind) -> Entry | None:
         """Give the stored entry of a kind, if it belongs to the base URL in force."""
         entry = self.store.get(kind)
         return entry if entry and entry.base_url == self._base_url() else None
+
+    def _stored(self, kind: Kind) -> Credential | None:
+        entry = self.entry(kind)
+        if entry is None:
+            return None
+        return Credential(kind, entry.secret, stored=True, user_id=entry.user_id if entry.verified else None)
 
     def require(self, *, since: float) -> Credential:
         """Give the credential that a call uses, which was accepted at `since`, on the clock of `time.perf_counter`.
@@ -123,9 +130,14 @@ class Credentials:
         credential.check_expiry()
         return credential
 
-    async def save(self, kind: Kind, secret: SecretStr, user_id: str | None, user: dict[str, Any] | None) -> Entry:
-        """Store a credential for the base URL in force; raises `Configuration`."""
-        entry = Entry(kind, secret, self.settings.base_url(), rfc3339(time.time()), user_id, user)
+    async def save(
+        self, kind: Kind, secret: SecretStr, user_id: str | None, user: dict[str, Any] | None, *, verified: bool = False
+    ) -> Entry:
+        """Store a credential for the base URL in force; raises `Configuration`.
+
+        `verified` says that the hosted API told the user's id.
+        """
+        entry = Entry(kind, secret, self.settings.base_url(), rfc3339(time.time()), user_id, user, verified)
         await to_thread.run_sync(self.store.put, entry)
         return entry
 

@@ -29,7 +29,10 @@ LOCK_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored credential, the base URL it belongs to, and what is known of its user."""
+    """A stored credential, the base URL it belongs to, and what is known of its user.
+
+    `verified` says that the hosted API told the user's id; else it is what the caller said.
+    """
 
     kind: Kind
     secret: SecretStr
@@ -37,6 +40,7 @@ class Entry:
     updated_at: str
     user_id: str | None = None
     user: dict[str, Any] | None = None
+    verified: bool = False
 
 
 Entries = dict[Kind, Entry]
@@ -181,6 +185,7 @@ def _from_json(item: dict[str, Any]) -> Entry:
         updated_at=item["updatedAt"],
         user_id=item["userId"],
         user=item["user"],
+        verified=item.get("verified") is True,
     )
 
 
@@ -192,4 +197,5 @@ def _to_json(entry: Entry) -> dict[str, Any]:
         "updatedAt": entry.updated_at,
         "userId": entry.user_id,
         "user": entry.user,
+        "verified": entry.verified,
     }

@@ -50,11 +50,12 @@ async def store_session(ctx: Context, params: models.StoreSessionParams) -> RpcO
         raise Unauthenticated(_failed(reason), **_harmless(failure.facts)) from failure
     except CoreError as failure:
         raise Unauthenticated(_failed(failure.reason or failure.message), **_harmless(failure.facts)) from failure
-    user_id = me.user_id_of(profile) or params.user_id or params.user_id_too
+    verified_id = me.user_id_of(profile)
+    user_id = verified_id or params.user_id or params.user_id_too
     if user_id is not None and not models.is_usable_id(user_id):
         raise Unauthenticated(_failed("the profile's user id is not usable"))
     user = params.user if params.user is not None else me.user_of(profile)
-    entry = await ctx.credentials.save("session", params.token, user_id, user)
+    entry = await ctx.credentials.save("session", params.token, user_id, user, verified=verified_id is not None)
     return ctx.outcome(
         _summary(entry, ctx.credentials.settings.profile), f"session JWT verified via {adapter.ME} on {base_url}"
     )
