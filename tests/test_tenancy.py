@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from openhuman_core.app import App
+from openhuman_core.backend.credentials import Credentials
+from openhuman_core.errors import SessionExpired
 from openhuman_core.settings import Settings
 from tests.conftest import StartDaemon
 from tests.support.daemon import Daemon
@@ -131,3 +134,16 @@ def test_no_answer_leads_a_credential_somewhere_else(start: StartDaemon, backend
         backend.default = answer(status, {"success": True}, {"location": f"{other.url}/payments/credits/balance"})
         assert daemon.error("openhuman.billing_get_balance")["data"]["kind"] == "bad_backend_response"
     assert other.seen == []
+
+
+@pytest.mark.anyio
+async def test_a_session_that_two_processes_see_refused_is_over_for_both(home: Any) -> None:
+    """Each tells its calls so, though only one of them finds it to forget."""
+    settings, accepted = Settings(home=home, backend_url="https://a.example", credential_store="file"), 0.0
+    first, second = Credentials(settings), Credentials(settings)
+    await first.save("session", SecretStr("token-of-ada"), None, None)
+    session = second.require(since=accepted)
+    for process in (first, second):
+        await process.refused(session)
+        with pytest.raises(SessionExpired):
+            process.require(since=accepted)

@@ -153,7 +153,7 @@ class Credentials:
     def _forget_refused(self, secret: SecretStr) -> None:
         try:
             entry = self.store.get("session")
-            if entry and entry.secret == secret:
+            if entry is None or entry.secret == secret:  # another process may have forgotten it already
                 self._refused_at = time.perf_counter()  # before others see that there is none
                 self.store.remove(("session",), secret=secret)
         except Configuration:

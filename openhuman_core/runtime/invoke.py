@@ -212,6 +212,7 @@ class Invoker:
             if credential is not None and method.writes:
                 team = invocation.params.wire().get("teamId")
                 await self.expectation.check(backend, credential, team, timeout_seconds=timeout)
+                timeout = invocation.seconds_left()
             account = credential.account() if credential else ""
             records = AccountRecords(self._open_records, account, self._place)
             invocation.afterwards.append(records.catch_up)
