@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +87,23 @@ def test_a_cancelled_write_says_whether_it_was_sent(audited: Daemon, backend: Re
     audited.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": "c"}})
     assert audited.answer()["error"]["data"]["kind"] == "cancelled"
     assert lines(trail) == [line(*EMAIL, "cancelled", acted="unknown")]
+
+
+def test_a_write_that_does_not_end_before_the_program_leaves_its_line(
+    start: StartDaemon, backend: Recorder, trail: Path
+) -> None:
+    """Another process holds the journal, so what became of the call cannot be settled when its caller is told."""
+    backend.script = [ok(LINK), SILENCE]
+    env = {"BACKEND_URL": backend.url, "OPENHUMAN_TOKEN": "env-token"}
+    daemon = start("--audit", str(trail), "--drain-seconds", "0.1", **env)
+    daemon.result("openhuman.billing_top_up", {"amountUsd": 25, "idempotencyKey": "k-1"})
+    daemon.send(request("late", "openhuman.billing_top_up", {"amountUsd": 25, "idempotencyKey": "k-2"}))
+    backend.wait_for(2)
+    with closing(sqlite3.connect(daemon.home / "core" / "journal.db", isolation_level=None)) as journal:
+        journal.execute("BEGIN IMMEDIATE")
+        daemon.signal(signal.SIGTERM)
+        assert daemon.answer()["error"]["data"]["effect"] == "unknown"
+        assert lines(trail)[1:] == [line(*TOP_UP, "shutting_down", idempotencyKey="k-2", acted="unknown")]
 
 
 def test_commands_and_processes_share_a_trail_that_may_be_moved(

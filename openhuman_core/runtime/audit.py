@@ -1,5 +1,6 @@
 """The trail for operators: one JSON line for each write that was begun, on disk before its answer goes out.
 
+A process that is killed leaves no line of what it had under way; the journal holds those that have a key as unknown.
 A line holds no secret and no personal data: the method, the template of its route, and what became of the call.
 """
 
@@ -45,6 +46,7 @@ class Audit:
     def __init__(self, path: Path, profile: str) -> None:
         self._path = path
         self._profile = profile
+        self._begun: dict[int, dict[str, Any]] = {}
         self._unwritten: list[bytes] = []
         self._cut = NOT_CUT
         self._lock = threading.Lock()
@@ -72,6 +74,7 @@ class Audit:
             "idempotencyKey": invocation.key,
             "outcome": InternalError.kind,
         }
+        self._begun[id(invocation)] = line
         try:
             yield line
         except CoreError as failure:
@@ -81,17 +84,26 @@ class Audit:
             line |= {"outcome": Cancelled.kind, "acted": invocation.sending.effect}
             raise
         finally:
-            line["ms"] = round((time.perf_counter() - invocation.accepted) * 1000, 3)
-            line["requestId"] = invocation.sending.request_id
-            for name in ("idempotencyKey", "requestId"):  # others' words; a plain id stays whole
-                if not _PLAIN_ID.fullmatch(line[name] or ""):
-                    line[name] = covered(line[name])
-            with CancelScope(shield=True):
-                await self._write(without_tokens(line, invocation.secrets))
+            if self._begun.pop(id(invocation), None) is not None:
+                with CancelScope(shield=True):
+                    await to_thread.run_sync(self._write, line, invocation)
 
-    async def _write(self, line: dict[str, Any]) -> None:
+    def abandon(self, invocation: Invocation, failure: CoreError) -> None:
+        """Append the line of a call that does not end, if it was begun, before its caller is told of `failure`."""
+        line = self._begun.pop(id(invocation), None)
+        if line is not None:
+            line |= {"outcome": failure.kind, "acted": invocation.sending.effect}
+            self._write(line, invocation)
+
+    def _write(self, line: dict[str, Any], invocation: Invocation) -> None:
+        line["ms"] = round((time.perf_counter() - invocation.accepted) * 1000, 3)
+        line["requestId"] = invocation.sending.request_id
+        for name in ("idempotencyKey", "requestId"):  # others' words; a plain id stays whole
+            if not _PLAIN_ID.fullmatch(line[name] or ""):
+                line[name] = covered(line[name])
+        without_tokens(line, invocation.secrets)
         try:
-            await to_thread.run_sync(self._append, json.dumps(line).encode() + b"\n")
+            self._append(json.dumps(line).encode() + b"\n")
         except OSError as problem:
             log.error("audit line not written", exc_info=problem, extra={"line": line})
 

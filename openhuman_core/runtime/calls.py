@@ -18,11 +18,13 @@ import anyio.lowlevel
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from openhuman_core.errors import BackendTimeout, CoreError, InvalidRequest
+from openhuman_core.backend.route import Sending
+from openhuman_core.errors import BackendTimeout, CoreError, InternalError, InvalidRequest
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.messages import Call, Id
 from openhuman_core.runtime.builtins import Vitals
-from openhuman_core.runtime.invoke import Invocation, Invoker, Record, bug, cancelled, given_up, told
+from openhuman_core.runtime.invoke import Invocation, Invoker, Record, cancelled, given_up, told
+from openhuman_core.runtime.logging import log
 from openhuman_core.runtime.outbox import Replies, Sink
 
 MAX_QUEUED = 1024
@@ -156,6 +158,8 @@ class Calls:
         """Answer what was given up and has not ended, as for a journal that another process holds."""
         for accepted in [*self._accepted]:
             accepted.failure = given_up(accepted.invocation)
+            if accepted.invocation is not None:
+                self._invoker.abandon(accepted.invocation, accepted.failure)
             self._finish(accepted)
 
     async def run(self, tasks: TaskGroup) -> None:
@@ -278,10 +282,17 @@ def _noting_failure(accepted: Accepted) -> Iterator[None]:
         accepted.failure = failure
     except Exception as problem:  # noqa: BLE001 - see above
         sending = accepted.invocation.sending if accepted.invocation else None
-        accepted.failure = bug(problem, accepted.record, sending)
+        accepted.failure = _bug(problem, accepted.record, sending)
 
 
 def duplicate(invocation: Invocation | None) -> CoreError:
     """Say that an id is in use."""
     failure = InvalidRequest("a call with this id is in flight already")
     return told(failure, invocation.method) if invocation else failure
+
+
+def _bug(problem: Exception, record: Record, sending: Sending | None) -> CoreError:
+    """Log an exception that nobody foresaw, and give what a caller may know of it."""
+    log.error("bug", exc_info=problem, extra={"correlationId": record.correlation_id})
+    failure = InternalError(record.correlation_id)
+    return told(failure, record.method, sending) if record.method else failure

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from openhuman_core.backend.route import Effect, Sending
-from openhuman_core.errors import Cancelled, CoreError, InternalError, OutcomeUnknown, ShuttingDown
+from openhuman_core.errors import Cancelled, CoreError, OutcomeUnknown, ShuttingDown
 from openhuman_core.registry.context import Context
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
@@ -200,6 +200,11 @@ class Invoker:
             line |= {"outcome": "ok", "replayed": REPLAYED in outcome.logs}
         return outcome
 
+    def abandon(self, invocation: Invocation, failure: CoreError) -> None:
+        """Put on the trail that the caller of a call that does not end is told of `failure`."""
+        if self._audit is not None:
+            self._audit.abandon(invocation, failure)
+
     async def _run(self, invocation: Invocation) -> RpcOutcome[Any]:
         method, key, timeout = invocation.method, invocation.key, invocation.seconds_left()
         try:
@@ -291,10 +296,3 @@ def _cut_short(failure: CoreError, invocation: Invocation | None) -> CoreError:
     if sent != "not_sent" and not method.effect.repeatable:
         failure.facts["hint"] = settling_hint(method, invocation.key)
     return told(failure, method, invocation.sending)
-
-
-def bug(problem: BaseException, record: Record, sending: Sending | None = None) -> CoreError:
-    """Log an exception that nobody foresaw, and give what a caller may know of it."""
-    log.error("bug", exc_info=problem, extra={"correlationId": record.correlation_id})
-    failure = InternalError(record.correlation_id)
-    return told(failure, record.method, sending) if record.method else failure
