@@ -14,6 +14,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import lru_cache, partial
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -35,6 +36,8 @@ finally:
 _parsed = lru_cache(maxsize=128)(partial(yarl.URL, encoded=True))  # reading a URL takes longer than a header
 
 Trace = Callable[[str, dict[str, object]], Awaitable[None]]
+# Whom the request that this task makes tells that it leaves.
+_leaving: ContextVar[Trace | None] = ContextVar("leaving", default=None)
 
 _CAUSES = {
     errno.ECONNREFUSED: "connection refused",
@@ -62,6 +65,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request and give the answer with its body unread."""
         session = self._session or self._open(encrypted=request.url.scheme == "https" or bool(self._proxies))
+        _leaving.set(request.extensions.get("trace"))
         try:
             response = await session.request(
                 request.method,
@@ -70,7 +74,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 data=request.read() or None,
                 allow_redirects=False,
                 proxy=self._proxy(request.url) if self._proxies else None,
-                trace_request_ctx=request.extensions.get("trace"),
             )
         except aiohttp.ClientError as problem:
             raise _translated(problem) from problem
@@ -93,8 +96,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return proxy if proxy and not proxy_bypass(url.netloc.decode("ascii")) else None
 
     def _open(self, *, encrypted: bool) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig(lambda trace_request_ctx: trace_request_ctx)  # type: ignore[arg-type]
-        trace.on_request_headers_sent.append(_headers_leave)  # type: ignore[arg-type]
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=self._connections, ssl=_tls() if encrypted else True, resolver=_Resolver()
@@ -103,10 +104,19 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             timeout=self._timeout,
             auto_decompress=False,
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-            trace_configs=[trace],
+            request_class=_Request,
         )
         self._session._retry_connection = False  # noqa: SLF001 - what is sent again is the caller's to decide
         return self._session
+
+
+class _Request(aiohttp.ClientRequest):
+    """Tells when its first byte is about to leave; aiohttp's own tracing costs a quarter of a request."""
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        if (trace := _leaving.get()) is not None:
+            await trace(HEADERS_LEAVE, {})
+        return await super().send(conn)
 
 
 class _Resolver(AbstractResolver):
@@ -158,11 +168,6 @@ class _Body(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         """Give the connection back, or close it where the body was not read to its end."""
         self._response.close()
-
-
-async def _headers_leave(_session: object, trace: Trace | None, _params: object) -> None:
-    if trace is not None:
-        await trace(HEADERS_LEAVE, {})
 
 
 def _tls() -> ssl.SSLContext:
