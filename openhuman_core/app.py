@@ -218,7 +218,7 @@ class App:
 
         core = self.settings.core
         honours_keys = self.settings.sandbox or self.settings.idempotency_honoured
-        self._records = Records(Journal(core, Vault(core, sealed=core / "journal.db")), honours_keys=honours_keys)
+        self._records = Records(Journal(core, Vault(core)), honours_keys=honours_keys)
         return self._records
 
 

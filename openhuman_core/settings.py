@@ -133,11 +133,25 @@ class Settings:
         except ValueError as cause:
             raise problem from cause
         host = parts.hostname
-        if parts.scheme not in ("http", "https") or not host or not re.fullmatch(r"[^\s/?#@\\%]+", host):
+        if parts.scheme not in ("http", "https") or not host or not _is_host(host):
             raise problem
         default = {"http": 80, "https": 443}[parts.scheme]
         name = f"[{host}]" if ":" in host else host.removesuffix(".")
         return f"{parts.scheme}://{name}{'' if port in (None, default) else f':{port}'}"
+
+
+def _is_host(host: str) -> bool:
+    """Tell whether a host is an address of IPv6, or a name whose parts a resolver can spell (RFC 1035, RFC 5891)."""
+    if ":" in host:
+        return re.fullmatch(r"[^\s/?#@\\%]+", host) is not None
+    if not host.isascii():
+        import idna  # noqa: PLC0415 - few names need it
+
+        try:
+            host = idna.encode(host).decode()
+        except idna.IDNAError:
+            return False
+    return all(re.fullmatch(r"[A-Za-z0-9_-]{1,63}", part) for part in host.removesuffix(".").split("."))
 
 
 FLAGS = {item.name.replace("_", "-"): item for item in dataclasses.fields(Settings) if "help" in item.metadata}

@@ -101,6 +101,18 @@ def test_a_key_is_kept_for_thirty_days_once_it_is_settled(
     assert till.charges[key] == (1 if kept else 2)
 
 
+def test_a_journal_that_others_can_write_to_is_not_believed(start: StartDaemon, till: Till) -> None:
+    """They could have set a key free that paid."""
+    env, params = {"BACKEND_URL": till.url, "OPENHUMAN_TOKEN": "t"}, top_up()
+    charge, journal = start(**env).result(TOP_UP, params), start(**env).home / "core" / "journal.db"
+    journal.chmod(0o666)
+    error = start(**env).error(TOP_UP, params)
+    assert (error["data"]["kind"], "is not this user's alone" in error["message"]) == ("journal_unavailable", True)
+    journal.chmod(0o600)
+    assert start(**env).result(TOP_UP, params)["result"] == charge["result"]
+    assert till.charges[params["idempotencyKey"]] == 1
+
+
 def fill_disk(daemon: Daemon, *, full: bool) -> None:
     """Let no file of a program grow, as on a full disk, or let them again."""
     most = 0 if full else resource.RLIM_INFINITY

@@ -170,7 +170,7 @@ def test_no_value_of_json_in_a_text_comes_through(key: str, value: str, before: 
     [
         *("a", "a.", "a@", "-", "eyJa.", "eyJ", "sk_", "?", "bearer ", "a=", "token=", "token: ", "\\", '\\"', '"'),
         *("'token': '", "_t", "4242 ", "4", "%3A", "https://", "://a@", "a:", "GET /", "{", "a,", "pi_a", "Ab1", "A"),
-        *("A1-", "a%40", " ", "\n", "key:\n", 'token="\\\\', "\\\\'token\\\\': \\\\'"),
+        *("A1-", "a%40", "%2B", "a%2B", " ", "\n", "key:\n", 'token="\\\\', "\\\\'token\\\\': \\\\'"),
     ],
 )
 def test_no_text_takes_long_to_redact(piece: str) -> None:

@@ -377,6 +377,29 @@ def test_a_key_that_is_missing_is_told_and_not_made_anew(
     assert status(home, **variables)["isAuthenticated"] is True
 
 
+def test_a_key_that_sealed_one_file_is_not_made_anew_for_the_other(
+    home: Path, start: StartDaemon, backend: Recorder
+) -> None:
+    """The store and the journal share it: under a new one the other would be lost."""
+    key, store = home / "core" / "vault.key", home / "core" / "credentials.json"
+    write = ("openhuman.billing_top_up", {"amountUsd": 5, "idempotencyKey": "k"})
+    assert login(home, BACKEND_URL=backend.url, **FILE).returncode == 0
+    kept = key.read_bytes()
+    key.unlink()
+    refused = start(BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t").error(*write)
+    assert (refused["data"]["kind"], key.exists(), [seen.verb for seen in backend.seen]) == (
+        "journal_unavailable",
+        False,
+        ["GET"],
+    )
+    key.write_bytes(kept)
+    key.chmod(0o600)
+    start(BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t").result(*write)
+    key.unlink()
+    store.unlink()
+    assert (login(home, BACKEND_URL=backend.url, **FILE).returncode, key.exists(), store.exists()) == (2, False, False)
+
+
 def test_a_running_daemon_notices_that_the_key_is_gone(signed_in: Daemon) -> None:
     """It would seal what nobody could open afterwards."""
     key = signed_in.home / "core" / "vault.key"

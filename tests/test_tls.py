@@ -139,13 +139,14 @@ def test_a_certificate_that_does_not_hold_is_refused(
     assert backend.seen == []
 
 
+@pytest.mark.parametrize("scheme", ["http://", ""])
 def test_a_proxy_of_the_environment_is_used_and_sees_no_credential(
-    start: StartDaemon, tmp_path: Path, backend: Recorder, tls: Tunnel
+    start: StartDaemon, tmp_path: Path, backend: Recorder, tls: Tunnel, scheme: str
 ) -> None:
     """It is asked for a tunnel; TLS is with the hosted API."""
     backend.default = ok({"a": 1})
     proxy = Tunnel(tls)
-    env = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}", "SSL_CERT_FILE": str(tmp_path / "authority.pem")}
+    env = {"HTTPS_PROXY": f"{scheme}127.0.0.1:{proxy.port}", "SSL_CERT_FILE": str(tmp_path / "authority.pem")}
     daemon = start(BACKEND_URL=f"https://localhost:{tls.port}", OPENHUMAN_TOKEN="a-session-token", **env)
     assert daemon.result("openhuman.billing_get_balance")["result"] == {"a": 1}
     proxy.close()

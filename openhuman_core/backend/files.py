@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from openhuman_core.errors import Configuration
 
@@ -18,22 +19,35 @@ def make_private_directory(directory: Path) -> None:
 
 
 def read_private(path: Path) -> bytes:
-    """Read a file that is this user's alone, and no link.
+    """Read a file that is this user's alone, and no link; raises what `open_private` does."""
+    with open_private(path, os.O_RDONLY) as file:
+        return file.read()
+
+
+def open_private(path: Path, flags: int) -> BinaryIO:
+    """Open a file that is this user's alone, and no link; one that is made gets the mode 0600.
 
     Raises `Configuration` where others may read it or could have written it, and `OSError`.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "no file", str(path))
-        if os.name == "posix" and (found.st_mode & 0o077 or found.st_uid not in (0, os.geteuid())):
-            raise Configuration(
-                f"{path} is not this user's alone", hint=f"Look who had it, then: chmod 600 {path}, as its owner."
-            )
-        if os.name == "posix" and path.parent.stat().st_mode & 0o022:
-            raise Configuration(f"others may write to {path.parent}", hint=f"Run: chmod 700 {path.parent}")
-        return file.read()
+    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o600)
+    file = os.fdopen(descriptor, "rb")
+    try:
+        _check_private(path, os.fstat(descriptor))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _check_private(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "no file", str(path))
+    if os.name == "posix" and (found.st_mode & 0o077 or found.st_uid not in (0, os.geteuid())):
+        raise Configuration(
+            f"{path} is not this user's alone", hint=f"Look who had it, then: chmod 600 {path}, as its owner."
+        )
+    if os.name == "posix" and path.parent.stat().st_mode & 0o022:
+        raise Configuration(f"others may write to {path.parent}", hint=f"Run: chmod 700 {path.parent}")
 
 
 def write_private(path: Path, data: bytes, *, replace: bool) -> None:

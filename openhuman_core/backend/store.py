@@ -24,7 +24,7 @@ KINDS: tuple[Kind, ...] = ("session", "api-key")
 
 # The version before this one held the secrets in clear: it is refused until it is moved away.
 STORE_VERSION = 2
-LOCK_SECONDS = 5.0
+LOCK_SECONDS = 15.0  # whoever holds the lock may wait for a keychain that does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class CredentialStore:
     def __init__(self, directory: Path, place: CredentialStoreKind) -> None:
         self.path = directory / "credentials.json"
         self._place = place
-        self._seen: tuple[tuple[int, int, int] | None, Entries] = (None, {})  # replaced whole: threads share it
+        self._seen: tuple[tuple[int, int, int, int] | None, Entries] = (None, {})  # replaced whole: threads share it
         self._vault: Vault | None = None
 
     def get(self, kind: Kind) -> Entry | None:
@@ -92,7 +92,7 @@ class CredentialStore:
     def _read(self) -> Entries:
         try:
             found = self.path.stat()
-            version = (found.st_ino, found.st_mtime_ns, found.st_size)
+            version = (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)
             seen, entries = self._seen
             if version != seen:
                 entries = self._opened(json.loads(read_private(self.path)))

@@ -93,6 +93,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if url.scheme != "https":  # it would see the credential; only this machine is asked so
             return None
         proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
+        if proxy and "://" not in proxy:  # as other programs take it
+            proxy = f"http://{proxy}"
         return proxy if proxy and not proxy_bypass(url.netloc.decode("ascii")) else None
 
     def _open(self, *, encrypted: bool) -> aiohttp.ClientSession:
@@ -139,6 +141,8 @@ class _Resolver(AbstractResolver):
                 addresses = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
             except OSError as failure:
                 problem = failure
+            except UnicodeError:  # no name that the resolver can spell
+                problem = OSError(socket.EAI_NONAME, "no such name")
             with suppress(RuntimeError):  # the loop is gone, and with it who asked
                 loop.call_soon_threadsafe(tell, addresses, problem)
 

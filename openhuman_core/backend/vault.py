@@ -26,15 +26,14 @@ KeyPlace = Literal["file", "keychain"]
 class Vault:
     """Seals bytes with a key in `<directory>/vault.key`, or in the keychain under the directory's name.
 
-    The key is made when something is first sealed or hidden, unless `sealed`, a file that holds what was, is there: a
-    new one would open nothing of it. Every method raises `Configuration` when it is missing, cannot be read or made, or
-    is readable by others.
+    The key is made when something is first sealed or hidden, unless a file of the directory holds what it sealed: a new
+    one would open nothing of it. Every method raises `Configuration` when it is missing, cannot be read or made, or is
+    readable by others.
     """
 
-    def __init__(self, directory: Path, key_in: KeyPlace = "file", *, sealed: Path | None = None) -> None:
+    def __init__(self, directory: Path, key_in: KeyPlace = "file") -> None:
         self.key_in = key_in
         self.path = directory / "vault.key"
-        self._sealed = sealed
         self._entry = KeychainEntry(str(directory.resolve()))
 
     def seal(self, data: bytes) -> bytes:
@@ -73,10 +72,18 @@ class Vault:
 
     @cached_property
     def _key_to_write(self) -> bytes:
-        if (self._sealed is None or not self._sealed.exists()) and self._read() is None:
-            with self._told():
+        with self._told():
+            if not self._is_in_use() and self._read() is None:
                 self._make()
         return self._key
+
+    def _is_in_use(self) -> bool:
+        """Whether the store or the journal beside the key hold what it sealed; the store names a key elsewhere."""
+        journal, store = self.path.with_name("journal.db"), self.path.with_name("credentials.json")
+        if self.key_in == "keychain":
+            return False
+        has_journal = journal.exists() and journal.stat().st_size > 0
+        return has_journal or (store.exists() and b'"keychain"' not in store.read_bytes())
 
     @cached_property
     def _key(self) -> bytes:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from openhuman_core.backend.files import make_private_directory
+from openhuman_core.backend.files import make_private_directory, open_private
 from openhuman_core.backend.times import rfc3339
 from openhuman_core.backend.vault import Vault
 from openhuman_core.errors import Configuration, InvalidParams, JournalUnavailable
@@ -249,7 +249,8 @@ class Journal:
         path = self._directory / "journal.db"
         make_private_directory(self._directory)
         fingerprint = self._vault.fingerprint(b"journal")  # before the file: its key is never made beside it
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        with open_private(path, os.O_RDWR | os.O_CREAT):
+            pass
         database = sqlite3.connect(path, schema.BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             database.create_function("hidden", 1, lambda text: self._vault.hide(text) if text else None)

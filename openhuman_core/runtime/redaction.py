@@ -65,7 +65,7 @@ _TOKEN = (
 )
 _SHAPES = (
     rf"{_TOKEN}|{_START}(?:pi|seti|cs|pm|cus|ch|tok|src|sub|acct)_(?=[A-Za-z_]{{0,64}}\d)[\w-]{{6,}}+"
-    r"|(?<![\w.+-])(?:[\w.+-]|%2[Bb])++(?:@|%(?:25)?40|\\u0040)\w[\w.-]*+"  # an e-mail address
+    r"|(?<![\w.+-])(?!(?<=%)2[Bb])(?:[\w.+-]|%2[Bb])++(?:@|%(?:25)?40|\\u0040)\w[\w.-]*+"  # an e-mail address
     r"|(?<=\?)[^\s\"']++|(?i:https?%3a%2f%2f[^\s\"']++)"  # a query with a fragment, an encoded link
     r"|(?P<path>(?:(?<=GET |PUT )|(?<=HEAD |POST )|(?<=PATCH )|(?<=DELETE ))/[^\s\"']*+(?:\ HTTP/)?)"
     r"|(?P<card>(?<!\d)[2-6](?:(?:[ \t\xa0+-]|%20)?\d){12,18}(?!\d))"
@@ -230,7 +230,7 @@ def _cover_shape(shape: re.Match[str]) -> str:
             )
         case "card" if not _is_card_number(re.sub(r"%20|\D", "", text)):
             return text
-        case "run" if re.fullmatch(r"(?=.*\d)[0-9a-fA-F-]{24,64}", text):
+        case "run" if re.fullmatch(r"(?=.*\d)[0-9a-fA-F-]{24,}", text):
             return _shortened(text)
         case "run" if not all(re.search(kind, text) for kind in ("[a-z]", "[A-Z]", r"\d")):
             return text  # it does not look random
