@@ -113,6 +113,21 @@ def test_a_journal_that_others_can_write_to_is_not_believed(start: StartDaemon, 
     assert till.charges[params["idempotencyKey"]] == 1
 
 
+def test_a_journal_that_lost_all_it_held_stops_calls_with_a_key(start: StartDaemon, till: Till) -> None:
+    """Every key would seem unused; who moves it away begins anew."""
+    env, params = {"BACKEND_URL": till.url, "OPENHUMAN_TOKEN": "t"}, top_up()
+    with start(**env) as daemon:
+        daemon.result(TOP_UP, params)
+        journal = daemon.home / "core" / "journal.db"
+    journal.write_bytes(b"")
+    error = start(**env).error(TOP_UP, params)
+    assert (error["data"]["kind"], "it is empty" in error["message"]) == ("journal_unavailable", True)
+    assert till.charges[params["idempotencyKey"]] == 1
+    journal.unlink()
+    start(**env).result(TOP_UP, params)
+    assert till.charges[params["idempotencyKey"]] == 2
+
+
 def fill_disk(daemon: Daemon, *, full: bool) -> None:
     """Let no file of a program grow, as on a full disk, or let them again."""
     most = 0 if full else resource.RLIM_INFINITY

@@ -377,6 +377,28 @@ def test_a_key_that_is_missing_is_told_and_not_made_anew(
     assert status(home, **variables)["isAuthenticated"] is True
 
 
+def test_a_store_that_is_a_link_to_nothing_is_refused(home: Path, tmp_path: Path, backend: Recorder) -> None:
+    """Nothing takes its place: it may lead to a disk that is not there now."""
+    store = home / "core" / "credentials.json"
+    store.parent.mkdir(mode=0o700, parents=True)
+    store.symlink_to(tmp_path / "nowhere")
+    assert (login(home, BACKEND_URL=backend.url, **FILE).returncode, store.is_symlink()) == (2, True)
+
+
+def test_a_keychain_that_does_not_answer_is_not_asked_for_each_call(
+    home: Path, tmp_path: Path, start: StartDaemon, backend: Recorder
+) -> None:
+    """The daemon waits for it once, and not with every call."""
+    entries = tmp_path / "keychain"
+    assert login(home, **keychain(entries, BACKEND_URL=backend.url)).returncode == 0
+    daemon, asked = start(**keychain(entries, "hangs", BACKEND_URL=backend.url)), tmp_path / "keychain.asked"
+    for is_asked in (True, False):
+        asked.unlink()
+        assert "keychain does not answer" in daemon.error("openhuman.billing_get_balance")["message"]
+        assert asked.exists() == is_asked
+        asked.touch()
+
+
 def test_a_key_that_sealed_one_file_is_not_made_anew_for_the_other(
     home: Path, start: StartDaemon, backend: Recorder
 ) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 SERVICE = "openhuman-core"
 ANSWER_SECONDS = 3.0
+LEFT_ALONE_SECONDS = 30.0
+NO_ANSWER = "the system keychain does not answer"
 # Below this a backend of keyring's is a way to say that there is none, or keeps its entries in clear.
 LEAST_PRIORITY = 1
 HINT = "Unlock the keychain, or set OPENHUMAN_CREDENTIAL_STORE=file and sign in under another profile."
@@ -34,19 +37,32 @@ def may_be_asked() -> bool:
     return bool(has_screen and os.environ.get("DBUS_SESSION_BUS_ADDRESS"))
 
 
-@dataclass(frozen=True, slots=True)
 class KeychainEntry:
-    """One entry of the system's keychain; each method raises `Configuration` where there is none that answers."""
+    """One entry of the system's keychain; each method raises `Configuration` where there is none that answers.
 
-    name: str
+    One that did not answer is left alone for a while: every call would wait for it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._left_alone_until = -math.inf
 
     def read(self) -> str | None:
         """Give what the entry holds; None where there is no such entry."""
-        return _in_time(lambda: _keyring().get_password(SERVICE, self.name))
+        return self._ask(lambda: _keyring().get_password(SERVICE, self._name))
 
     def write(self, secret: str) -> None:
         """Make the entry, or replace what it holds."""
-        _in_time(lambda: _keyring().set_password(SERVICE, self.name, secret))
+        self._ask(lambda: _keyring().set_password(SERVICE, self._name, secret))
+
+    def _ask(self, ask: Callable[[], T]) -> T:
+        if time.monotonic() < self._left_alone_until:
+            raise Configuration(NO_ANSWER, hint=HINT)
+        try:
+            return _in_time(ask)
+        except TimeoutError:
+            self._left_alone_until = time.monotonic() + LEFT_ALONE_SECONDS
+            raise Configuration(NO_ANSWER, hint=HINT) from None
 
 
 def _keyring() -> KeyringBackend:
@@ -59,7 +75,7 @@ def _keyring() -> KeyringBackend:
 
 
 def _in_time(ask: Callable[[], T]) -> T:
-    """Ask in a thread, which is left behind when no answer comes in time."""
+    """Ask in a thread, which is left behind when no answer comes in time; raises `TimeoutError` then."""
     answers: SimpleQueue[T | Exception] = SimpleQueue()
 
     def work() -> None:
@@ -72,7 +88,7 @@ def _in_time(ask: Callable[[], T]) -> T:
     try:
         answer = answers.get(timeout=ANSWER_SECONDS)
     except Empty:
-        raise Configuration("the system keychain does not answer", hint=HINT) from None
+        raise TimeoutError from None
     if isinstance(answer, Exception):
         raise Configuration("the system keychain cannot be used", hint=HINT) from answer
     return answer

@@ -91,7 +91,7 @@ class CredentialStore:
 
     def _read(self) -> Entries:
         try:
-            found = self.path.stat()
+            found = self.path.lstat()  # a link to nothing is no missing store
             version = (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)
             seen, entries = self._seen
             if version != seen:

@@ -39,6 +39,10 @@ class Presence:
                     self.is_there(left.name)
         return self.own
 
+    def was_used(self) -> bool:
+        """Tell whether a process was ever there: then it has recorded a call."""
+        return self._directory.is_dir()
+
     def is_there(self, name: str) -> bool:
         """Tell whether a process is there; what it left behind is removed if not."""
         path = self._directory / name
