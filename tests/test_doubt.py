@@ -50,11 +50,11 @@ def test_a_key_stays_unknown_whatever_becomes_of_a_second_call(
 @pytest.mark.parametrize("how", ["cancel", "drain"])
 def test_what_is_put_off_and_then_given_up_did_nothing(start: StartDaemon, backend: Recorder, how: str) -> None:
     """The hosted API said so; its key is free."""
-    backend.default = answer(503, {"success": False, "error": "later"}, {"retry-after": "2"})
+    backend.script = [answer(503, {"success": False, "error": "later"}, {"retry-after": "2"})]
     daemon = start("--drain-seconds", "0.1", **account(backend))
     daemon.send(request("a", TOP_UP, KEYED))
     backend.wait_for(1)
-    daemon.result("core.ping")
+    daemon.result("openhuman.billing_get_balance")  # by then the answer to the first has come
     if how == "cancel":
         daemon.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": "a"}})
     else:

@@ -83,7 +83,7 @@ class Vault:
         if self.key_in == "keychain":
             return False
         has_journal = journal.exists() and journal.stat().st_size > 0
-        return has_journal or (store.exists() and b'"keychain"' not in store.read_bytes())
+        return has_journal or (store.exists() and b'"file"' in store.read_bytes())
 
     @cached_property
     def _key(self) -> bytes:
