@@ -54,6 +54,18 @@ def test_large_answers_that_nobody_reads_are_not_made(start: StartDaemon, backen
     assert sorted(daemon.answer()["id"] for _ in range(500)) == list(range(500))
 
 
+def test_calls_with_a_time_of_their_own_leave_nothing_behind(start: StartDaemon, backend: Recorder) -> None:
+    """They had to wait for their turn; once they had it, nobody waits for their time to be over."""
+    daemon = start("--max-in-flight", "4", "--log-level", "error", BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t")
+    held = []
+    for _ in range(4):
+        lines = "".join(json.dumps(request(n, BALANCE, {"timeoutMs": 600_000})) + "\n" for n in range(1_000))
+        daemon.send(lines.encode())
+        assert sorted(daemon.answer()["id"] for _ in range(1_000)) == list(range(1_000))
+        held.append(resident_bytes(daemon))
+    assert held[-1] - held[0] < 8 * MIB
+
+
 def test_a_journal_that_another_process_holds_does_not_hold_up_the_end(start: StartDaemon, backend: Recorder) -> None:
     """The call is answered with what is known of it, and its key is unknown to who comes next."""
     daemon = start("--drain-seconds", "0.5", BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t")

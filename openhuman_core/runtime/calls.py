@@ -181,7 +181,7 @@ class Calls:
             invocation = self._check(accepted)
             if invocation is None:
                 self._finish(accepted)
-            elif self._has_slot:
+            elif self._vitals.in_flight < self._max_in_flight:
                 self._start(accepted, invocation)
             else:
                 self._waiting[accepted] = invocation
@@ -190,10 +190,6 @@ class Calls:
             if anyio.current_time() - turn > TURN_SECONDS:
                 await anyio.lowlevel.checkpoint()
                 turn = anyio.current_time()
-
-    @property
-    def _has_slot(self) -> bool:
-        return self._vitals.in_flight < self._max_in_flight
 
     def _check(self, accepted: Accepted) -> Invocation | None:
         """Check the params, and whether the call is still to be made."""
@@ -211,21 +207,26 @@ class Calls:
     def _cut(self, accepted: Accepted, why: Cut) -> None:
         if accepted.cut is None:
             accepted.cut = why
-            if accepted.scope is not None:
-                accepted.scope.cancel()
-            elif accepted in self._waiting:
+            if accepted in self._waiting:
                 accepted.failure = why(accepted.invocation)
                 self._finish(accepted)
+            elif accepted.scope is not None:
+                accepted.scope.cancel()
 
     async def _watch_wait(self, accepted: Accepted, invocation: Invocation) -> None:
-        """Give a call up that waits for its turn until its own time is over."""
-        await anyio.sleep(invocation.seconds_left() or 0)
+        """Give a call up that waits for its turn until its own time is over; `_start` and `_finish` end the watch."""
+        if accepted not in self._waiting:
+            return
+        with anyio.CancelScope() as accepted.scope:
+            await anyio.sleep(invocation.seconds_left() or 0)
         if accepted in self._waiting:
             late = BackendTimeout(f"{invocation.method.name} timed out before it was its turn")
             accepted.failure = told(late, invocation.method)
             self._finish(accepted)
 
     def _start(self, accepted: Accepted, invocation: Invocation) -> None:
+        if accepted.scope is not None:
+            accepted.scope.cancel()
         accepted.running = True
         self._vitals.in_flight += 1
         self._vitals.queued -= 1
@@ -263,13 +264,14 @@ class Calls:
             self._vitals.in_flight -= 1
             self._start_waiting()
         else:
-            self._waiting.pop(accepted, None)
+            if self._waiting.pop(accepted, None) is not None and accepted.scope is not None:
+                accepted.scope.cancel()
             self._vitals.queued -= 1
         self._held_bytes -= accepted.size
         self._on_change()
 
     def _start_waiting(self) -> None:
-        while self._waiting and self._has_slot:
+        while self._waiting and self._vitals.in_flight < self._max_in_flight:
             self._start(*self._waiting.popitem(last=False))
 
 
