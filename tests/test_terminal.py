@@ -229,14 +229,13 @@ def test_signing_in_where_nobody_can_be_asked_says_how(home: Path) -> None:
     assert (done.returncode, b"--token-stdin" in done.stderr) == (2, True)
 
 
-def test_a_reader_that_has_enough_ends_nothing_badly(home: Path, backend: Recorder) -> None:
-    """As `| head -c 10` does."""
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_enough_ends_nothing_badly(home: Path, backend: Recorder, unbuffered: str) -> None:
+    """As `| head -c 10` does, whether or not Python buffers what is printed."""
     backend.default = ok([{"id": "x" * 500_000}])
     home.mkdir()
-    words = [*COMMAND, "team", "list-teams"]
-    with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(home, **account(backend)), cwd=home
-    ) as process:
+    words, env = [*COMMAND, "team", "list-teams"], environment(home, PYTHONUNBUFFERED=unbuffered, **account(backend))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=home) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.read(10) == b'[{"id": "x'

@@ -23,6 +23,7 @@ from openhuman_core.backend.route import Effect
 from openhuman_core.cli.asking import confirm
 from openhuman_core.cli.call import in_app, loaded, who_is
 from openhuman_core.cli.failures import DONE, PARTLY_FAILED, error_of
+from openhuman_core.cli.output import put
 from openhuman_core.cli.rows import Result, Row, kept, rows
 from openhuman_core.cli.text import harmless, say
 from openhuman_core.errors import CoreError, InvalidParams
@@ -197,8 +198,7 @@ def _print_ready(window: dict[int, Row], tally: Tally) -> None:
 def _print(line: bytes, tally: Tally) -> None:
     """Print a line; where it cannot be, what was begun ends all the same, and what it gives goes nowhere."""
     try:
-        sys.stdout.buffer.write(line + b"\n")
-        sys.stdout.buffer.flush()
+        put(line + b"\n")
     except OSError as problem:
         tally.lost = str(problem.strerror)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

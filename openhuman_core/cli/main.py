@@ -59,6 +59,9 @@ def run(words: list[str]) -> int:
         code: int = cli.main(words, prog_name=PROGRAM, standalone_mode=False) or DONE
         if sys.stdout is not None:
             sys.stdout.flush()
+    except SystemExit:  # click's own end where whoever read has enough
+        _drop_output()
+        return DONE
     except (BaseExceptionGroup, click.ClickException, click.Abort, CoreError, KeyboardInterrupt, OSError) as problem:
         return _ended(problem, as_json="--json" in map(kebab, words))
     return code

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -63,9 +65,19 @@ class Output:
         else:
             _print_view(value_of(payload))
             return
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text)
-        sys.stdout.buffer.flush()
+        put(text)
+
+
+def put(data: bytes) -> None:
+    """Write all of it to stdout, which may take a part at a time where Python does not buffer it; raises `OSError`."""
+    sys.stdout.flush()
+    left = memoryview(data)
+    while left:
+        count = sys.stdout.buffer.write(left)
+        if count is None:  # it does not wait, and is full
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        left = left[count:]
+    sys.stdout.buffer.flush()
 
 
 class QueryFailed(click.UsageError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 from functools import cached_property
@@ -91,10 +92,14 @@ class _Beside(logging.Handler):
                     late = log.makeRecord(log.name, logging.WARNING, __file__, 0, "records dropped", (), None)
                     late.count = count
                     lines.append(self.format(late))
-                self._stream.write("".join(f"{line}\n" for line in lines))
-                self._stream.flush()
+                self._put("".join(f"{line}\n" for line in lines).encode())
             except (OSError, ValueError):  # nobody will ever read it
                 return
+
+    def _put(self, data: bytes) -> None:
+        """Write past the stream's buffer: its lock would be held for as long as nobody reads, and ends wait for it."""
+        while data:
+            data = data[os.write(self._stream.fileno(), data) :]
 
     def _take(self) -> list[logging.LogRecord | None]:
         """Wait for a record, and give it with what comes behind it."""

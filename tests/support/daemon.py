@@ -24,7 +24,7 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith(("COVERAGE", "LANG", "LC_", "PATH", "PYTHON", "SYSTEMROOT", "TMP"))
+        if name.startswith(("COVERAGE", "LANG", "LC_", "PATH", "SYSTEMROOT", "TMP"))
     }
     return {**kept, "HOME": str(home), "OPENHUMAN_WORKSPACE": str(home), **variables}
 
