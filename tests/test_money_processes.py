@@ -8,7 +8,6 @@ import select
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,15 +161,19 @@ def test_eight_programs_at_once_on_a_new_home(house: House) -> None:
     assert (told, house.till.requests["first"], house.till.charges["first"]) == (["g1", *["g1 again"] * 7], 1, 1)
 
 
-def test_a_program_waits_while_another_makes_the_journal(start: StartDaemon, tmp_path: Path) -> None:
+def test_a_program_waits_while_another_makes_the_journal(start: StartDaemon) -> None:
     """SQLite by itself lets the second of two that make a file fail at once."""
     with Till() as till:
-        second, core = start(BACKEND_URL=till.url, OPENHUMAN_TOKEN="t"), tmp_path / "core"
-        core.mkdir(mode=0o700)
-        with FileLock(core / "journal.lock"), closing(sqlite3.connect(core / "journal.db")) as first:
+        second = start(BACKEND_URL=till.url, OPENHUMAN_TOKEN="t")
+        core = second.home / "core"
+        core.mkdir(mode=0o700, parents=True)
+        (core / "journal.db").touch(mode=0o600)
+        with FileLock(core / "journal.lock", mode=0o600), closing(sqlite3.connect(core / "journal.db")) as first:
             first.execute("BEGIN IMMEDIATE")
             second.send(request(1, TOP_UP, top_up()))
-            until(lambda: has_open(second, "journal.lock"))
+            until(lambda: has_open(second, "journal.db"))
+            assert second.process.stdout is not None
+            assert not select.select([second.process.stdout], [], [], 0.5)[0]  # it waits
         assert (kind(second.answer()), till.charges.total()) == ("g1", 1)
 
 
