@@ -25,10 +25,13 @@ SECRET_KEYS = [
     *("password", "PASSWORD", "passwd", "secret", "secretKey", "privateKey", "key", "key_material", "idempotencyKey"),
     *("Idempotency-Key", "deviceFingerprint", "firstName", "lastName", "username", "name", "line1", "postalCode"),
     *("phoneNumber", "cvc", "cardNumber", "last4", "telegramId", "session", "sessionToken", "webhookSignature"),
+    *("surname", "mobile", "tel", "street", "ssn", "pan", "card_holder", "holder", "recipient", "totp", "csrf", "sig"),
+    *("xsrfToken", "ip", "allowedIps", "card[cvc]", "user[password]"),
 ]
 HARMLESS_KEYS = [
     *("method", "route", "outcome", "ms", "level", "time", "exitCode", "exit_code", "errorCode", "statusCode", "pid"),
     *("kind", "retryable", "hint", "version", "framing", "sandbox", "count", "errno", "text", "url", "amountUsd", ""),
+    *("panel", "zipped", "holders", "telemetry", "design", "script", "pipeline"),
 ]
 
 # What stands in a text, and what is left of it.
@@ -89,6 +92,14 @@ TEXTS = [
     ("<token>abc</token>", "<token>[redacted]</token>"),
     (r"one\ntoken: abc", r"one\ntoken: [redacted]"),
     ("exit code: 1, error code=2", "exit code: 1, error code=2"),
+    ("card[cvc]=123&user[password]=abc&x=1", "card[cvc]=[redacted]&user[password]=[redacted]&x=1"),
+    ("card%5Bcvc%5D=123&x=1", "card%5Bcvc%5D=[redacted]&x=1"),
+    ("headers['x-api-key'] = 'abc', done", "headers['x-api-key'] = '[redacted]', done"),
+    ("if token == 'abc' or pin != 1234:", "if token == '[redacted]' or pin != [redacted]"),
+    ('[["authorization", "abc"], ["date", "now"]]', '[["authorization", "[redacted]"], ["date", "now"]]'),
+    ("(b'x-api-key', b'abc')", "(b'x-api-key', b'[redacted]')"),
+    ('{"name": "authorization", "value": "abc"}', '{"name": "[redacted]", "value": "[redacted]"}'),
+    ("{'key': 'date', 'value': 'now'}", "{'key': '[redacted]', 'value': 'now'}"),
 ]
 PLAIN = [
     *("credit top-up initiated", "POST /payments/credits/top-up", "task_manager at 12:00", "why? because"),
@@ -123,6 +134,21 @@ def test_a_text_without_secrets_stays(text: str) -> None:
     assert redact(text) == text
 
 
+PAIRS = [
+    ([["authorization", "x"], ["date", "now"]], [["authorization", "[redacted]"], ["date", "now"]]),
+    ([(b"X-Api-Key", b"x")], [["X-Api-Key", "[redacted]"]]),
+    ({b"password": b"x"}, {"password": "[redacted]"}),
+    ({"name": "Cookie", "value": "x"}, {"name": "[redacted]", "value": "[redacted]"}),
+    ({"key": "date", "value": "now"}, {"key": "[redacted]", "value": "now"}),
+]
+
+
+@pytest.mark.parametrize(("value", "left"), PAIRS)
+def test_a_key_may_stand_beside_its_value(value: Any, left: Any) -> None:
+    """As headers do in other programs' logs: in pairs, as bytes, or as the value of a member."""
+    assert covered(value) == left
+
+
 def test_values_of_any_type_are_covered() -> None:
     """Also those that JSON has not, and the names of members; an exception says nothing but its type."""
     fields: dict[str, Any] = {
@@ -140,7 +166,7 @@ def test_values_of_any_type_are_covered() -> None:
     }
     assert covered(fields) == {
         "path": "/pay/[redacted]",
-        "bytes": "b'bearer [redacted]'",
+        "bytes": "bearer [redacted]",
         "set": ["[redacted]"],
         "pair": [1, 2.5, True, None],
         "number": "[redacted]",

@@ -34,20 +34,26 @@ LONG_ENOUGH, TOO_SHORT = 8, 4
 _STEM = (
     r"token|secret|passw|passphrase|passcode|pwd|credential|authorization|cookie|apikey|privatekey|accesskey|signature"
     r"|keymaterial|bearer|jwt|fingerprint|mail|coupon|paymentmethod|cardnumber|cardholder|cvc|cvv|iban|accountnumber"
-    r"|phone|firstname|lastname|fullname|username|displayname|telegram|address|postalcode|birth|payload|metadata"
-    r"|billingdetails"
+    r"|phone|mobile|firstname|lastname|surname|fullname|username|displayname|telegram|address|street|postalcode|birth"
+    r"|recipient|payload|metadata|billingdetails|csrf|xsrf|totp"
 )
 # So does one of these as its last word, unless a harmless one stands before it: an exit code is no coupon's.
-_LAST_WORD = r"keys?|codes?|auth|session|sid|pin|otp|name|user|login|pass|line[12]|city|zip|card|last4|nonce|salt"
+_LAST_WORD = (
+    r"keys?|codes?|auth|session|sid|pin|otp|name|user|login|pass|line[12]|city|zip|card|last4|nonce|salt|tel|ssn|pan"
+    r"|holder|sig|ips?"
+)
 _HARMLESS = ("exit", "status", "error", "return", "country", "currency", "host", "file", "logger", "thread", "method")
 _WORDS = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+\d*|\d+"
 
 # Where a word begins, also behind what a text inside another text writes for a line end, and percent-encoded.
 _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
-# A key, and what stands between it and its value: in JSON, in JSON inside JSON, in pairs of Python, in a query, in XML.
+# Under these the key of what stands under `value` may stand.
+_NAMES_VALUE = ("name", "key", "header")
+# A key, and what stands between it and its value: in JSON, in JSON inside JSON, in pairs of Python, in a query (its
+# brackets too), in code, in XML.
 _KEYED = (
     rf"{_START}([A-Za-z_][\w-]{{0,63}}+)(?![\w-])"
-    r"((?:\\{0,8}[\"'])?\s{0,4}(?:=?>|[:=])\s{0,4}|\\{0,8}[\"']\s{0,4},\s{0,4}(?=b?\\{0,8}[\"'])|(?:%2[27])?%3[AaDd])"
+    r"((?:\]|%5[Dd])?(?:\\{0,8}[\"'])?\]?\s{0,4}(?:=?>|[:=!]={1,2}|[:=])\s{0,4}|\\{0,8}[\"']\s{0,4},\s{0,4}(?=b?\\{0,8}[\"'])|(?:%2[27])?%3[AaDd])"
     r"(?:[bru](?=[\"']))?"
 )
 _QUOTE = r"(?<!\\)(\\{0,8}+)([\"'])"
@@ -82,15 +88,24 @@ def covered(value: Any, key: str = "") -> Any:
         return COVER
     if not isinstance(value, str):
         if isinstance(value, Mapping):
-            return {redact(str(name)): covered(member, str(name)) for name, member in value.items()}
+            members = {_text(name): member for name, member in value.items()}
+            named = next((_text(members[name]) for name in _NAMES_VALUE if name in members), "")
+            return {redact(name): covered(it, named if name == "value" else name) for name, it in members.items()}
         if isinstance(value, list | tuple | set | frozenset):
-            return [covered(item, key) for item in value]
-        plain = str(type(value) if isinstance(value, BaseException) else value)
+            items = [*value]
+            is_pair = len(items) == 2 and isinstance(items[0], str | bytes)  # noqa: PLR2004 - a header, say
+            named = _text(items[0]) if is_pair else ""
+            return [covered(item, named if at and _kind(named) == "secret" else key) for at, item in enumerate(items)]
+        plain = _text(type(value) if isinstance(value, BaseException) else value)
         if isinstance(value, int | float) and (len(plain) < SHORTEST_CARD or redact(plain) == plain):
             return value
         value = plain
     text = redact(value)
     return _shortened(text) if kind == "id" else text
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def redact(text: str) -> str:
@@ -186,12 +201,15 @@ def _shortened(text: str) -> str:
 
 
 def _cover_keyed(text: str) -> str:
-    keys, at, done, parts = re.compile(_KEYED), 0, 0, []
+    keys, at, done, parts, named = re.compile(_KEYED), 0, 0, [], ""
     while key := keys.search(text, at):
         at = key.end()
         before = text[max(0, key.start() - 10) : key.start()].rstrip(" _-").lower()
-        kind = _kind(f"exit {key[1]}" if before.endswith(_HARMLESS) else key[1])
+        name = named if key[1] == "value" else key[1]
+        kind = _kind(f"exit {name}" if before.endswith(_HARMLESS) else name)
         start, end = _value(text, key) if kind else (at, at)
+        if key[1] in _NAMES_VALUE:
+            named = text[start:end]
         if start < end and not text.startswith(COVER, start):
             parts += [text[done:start], COVER if kind == "secret" else _shortened(text[start:end])]
             at = done = end
