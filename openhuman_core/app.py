@@ -163,8 +163,8 @@ class App:
     def stored(self) -> str:
         """Say where the credential store is and what it holds; raises `Configuration` where it cannot be read."""
         store = self._open().credentials.store
-        kinds = " and ".join(store.kinds()) or "nothing"
-        return f"{store.path} holds {kinds}" + (f"; its key: {place}" if (place := store.key_place()) else "")
+        kept = " and ".join(f"{entry.kind} for {entry.base_url}" for entry in store.entries()) or "nothing"
+        return f"{store.path} holds {kept}" + (f"; its key: {place}" if (place := store.key_place()) else "")
 
     def credential_key_place(self) -> str | None:
         """Say where the key of the stored credentials is kept: `file` or `keychain`; None where none is stored."""
@@ -277,6 +277,6 @@ def _sandbox(credentials: Any) -> httpx.AsyncBaseTransport:
     from openhuman_core.sandbox.app import create_app  # noqa: PLC0415 - see above
     from openhuman_core.sandbox.transport import SandboxTransport  # noqa: PLC0415 - see above
 
-    credentials.store.remove(("api-key",))
+    credentials.store.remove(lambda entry: entry.kind == "api-key")
     credentials.store.put(Entry("session", SecretStr("sandbox-admin"), credentials.settings.base_url(), ""))
     return SandboxTransport(create_app())

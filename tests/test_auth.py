@@ -399,6 +399,25 @@ def test_a_credential_belongs_to_its_base_url(start: StartDaemon, backend: Recor
     assert shown(backend, again) == ("Bearer stored-token", None)
 
 
+def test_each_base_url_keeps_its_own_credential(start: StartDaemon, backend: Recorder) -> None:
+    """To sign in at one signs nobody out at the other; to sign out forgets them all, since none may be left behind."""
+    with Recorder() as elsewhere:
+        here, there = (start(BACKEND_URL=recorder.url, **FILE) for recorder in (backend, elsewhere))
+        auth(here, "set_credential", token="token-here")
+        auth(there, "set_credential", token="token-there")
+        assert [auth(daemon, "get_session_token")["token"] for daemon in (here, there)] == ["token-here", "token-there"]
+        auth(here, "set_credential", token="newer-token")
+        assert [auth(daemon, "get_session_token")["token"] for daemon in (here, there)] == [
+            "newer-token",
+            "token-there",
+        ]
+        elsewhere.script = [answer(401, {"success": False, "error": "no"})]
+        assert there.error("openhuman.billing_get_balance")["data"]["kind"] == "session_expired"
+        assert [auth(daemon, "get_session_token")["token"] for daemon in (here, there)] == ["newer-token", None]
+        assert auth(there, "clear_session") == {"removed": True}
+        assert auth(here, "get_session_token") == {"token": None}
+
+
 UNSENDABLE = ["a\tb-mark", "a\x00b-mark", "a\x7fb-mark", "a\r\nx-evil: mark", "t\u00f6k-mark", "a\u2028b-mark"]
 
 

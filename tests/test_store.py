@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from filelock import FileLock
 
 from tests.conftest import StartDaemon
 from tests.support.daemon import Daemon, request, run
+from tests.support.house import until
 from tests.support.keychain import keychain
 from tests.support.recorder import Recorder, answer, ok
+from tests.support.till import Step, Till, refusal
 
 FILE = {"OPENHUMAN_CREDENTIAL_STORE": "file"}
 TOKEN = "stored-token-of-some-length"
@@ -399,6 +402,38 @@ def test_a_keychain_that_does_not_answer_is_not_asked_for_each_call(
         asked.touch()
 
 
+def test_others_are_answered_while_a_keychain_does_not_answer(
+    home: Path, tmp_path: Path, start: StartDaemon, backend: Recorder
+) -> None:
+    """Only who needs the credential waits for it."""
+    entries, asked = tmp_path / "keychain", tmp_path / "keychain.asked"
+    assert login(home, **keychain(entries, BACKEND_URL=backend.url)).returncode == 0
+    daemon = start(**keychain(entries, "hangs", BACKEND_URL=backend.url))
+    asked.unlink()
+    daemon.send(request("waits", "openhuman.billing_get_balance"))
+    until(asked.exists)
+    daemon.send(request("ping", "core.ping"))
+    assert [daemon.answer()["id"] for _ in range(2)] == ["ping", "waits"]
+
+
+def test_who_is_refused_does_not_wait_for_who_else_writes(home: Path, start: StartDaemon) -> None:
+    """The session stays then, and is refused again."""
+    with Till() as till:
+        refused, slow = refusal(401), Step(holds=True)
+        till.script = [refused, slow]
+        daemon = start(BACKEND_URL=till.url, **FILE)
+        auth(daemon, "set_credential", token=TOKEN)
+        with FileLock(home / "core" / "credentials.lock"):
+            daemon.send(request("refused", "openhuman.billing_get_balance"))
+            refused.wait()
+            daemon.send(request("late", "openhuman.billing_get_balance", {"timeoutMs": 4000}))
+            answers = [daemon.answer() for _ in range(2)]
+        slow.go.set()
+        told = [(answer["id"], answer["error"]["data"]["kind"]) for answer in answers]
+        assert told == [("refused", "session_expired"), ("late", "backend_timeout")]
+        assert auth(daemon, "get_session_token") == {"token": TOKEN}
+
+
 def test_a_key_that_sealed_one_file_is_not_made_anew_for_the_other(
     home: Path, start: StartDaemon, backend: Recorder
 ) -> None:
@@ -436,6 +471,15 @@ def test_one_home_in_two_spellings_is_one(home: Path, tmp_path: Path, backend: R
     assert login(home, **desktop).returncode == 0
     spelled = f"{tmp_path}/x/../{home.name}"
     assert status(home, **{**desktop, "OPENHUMAN_WORKSPACE": spelled})["isAuthenticated"] is True
+
+
+def test_nothing_is_written_where_others_may_write(home: Path, backend: Recorder) -> None:
+    """Not even the key, which is made before what it seals."""
+    (home / "core").mkdir(mode=0o700, parents=True)
+    (home / "core").chmod(0o777)
+    done = login(home, BACKEND_URL=backend.url, **FILE)
+    assert (done.returncode, b"chmod 700" in done.stderr) == (2, True)
+    assert [path.name for path in (home / "core").iterdir()] == []
 
 
 def test_a_directory_that_others_may_write_to_is_refused(

@@ -154,6 +154,24 @@ def test_a_proxy_of_the_environment_is_used_and_sees_no_credential(
     assert [head for head in proxy.asked if b"a-session-token" in head] == []
 
 
+def test_a_proxy_of_another_kind_is_told_and_not_spoken_to(start: StartDaemon, tls: Tunnel) -> None:
+    """It is no HTTP proxy, so nothing would come of it but a lost connection."""
+    proxy = Tunnel(tls)
+    daemon = start(
+        BACKEND_URL=f"https://localhost:{tls.port}",
+        ALL_PROXY=f"socks5h://u:pass-mark@127.0.0.1:{proxy.port}",
+        OPENHUMAN_TOKEN="t",
+    )
+    error = daemon.error("openhuman.billing_top_up", {"amountUsd": 5})
+    proxy.close()
+    assert (error["message"], error["data"]["kind"], error["data"]["moneyMoved"], proxy.asked) == (
+        "a proxy of the kind socks5h is not spoken to",
+        "configuration",
+        "no",
+        [],
+    )
+
+
 def test_plain_http_never_goes_through_a_proxy(start: StartDaemon, backend: Recorder) -> None:
     """The proxy would see the credential; only this machine is asked so."""
     proxy = Tunnel(backend)

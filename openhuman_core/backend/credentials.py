@@ -11,11 +11,12 @@ import hashlib
 import json
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from anyio import to_thread
+from anyio import Lock, to_thread
 from pydantic import SecretStr
 
 from openhuman_core.backend.store import CredentialStore, Entry, Kind, is_sendable
@@ -25,6 +26,7 @@ from openhuman_core.settings import Settings
 
 EXPIRY_MARGIN_SECONDS = 30
 SPARES_FOUR = 16
+REFUSED_WAIT_SECONDS = 1.0  # who was refused waits for it
 END_OF_TIME = 62_135_596_800  # as far before 1970 as the calendar of Python goes, and as far after
 NO_CREDENTIAL = "no backend session token; run auth_store_session first"
 
@@ -91,6 +93,18 @@ class Credentials:
         self.settings = settings
         self.store = CredentialStore(settings.core, settings.credential_store)
         self._refused_at = -math.inf
+        self._one_reads = Lock()
+
+    async def refresh(self) -> None:
+        """Read the store where it has changed, away from the event loop: a keychain may take seconds to answer.
+
+        What cannot be read is told when it is needed.
+        """
+        if self.settings.api_key or self.settings.token or not self.store.has_changed():
+            return
+        async with self._one_reads:
+            with suppress(Configuration):
+                await to_thread.run_sync(self.store.entries)
 
     def current(self) -> Credential | None:
         """Give the credential that a call uses, if there is one for the base URL in force."""
@@ -106,8 +120,11 @@ class Credentials:
 
     def entry(self, kind: Kind) -> Entry | None:
         """Give the stored entry of a kind, if it belongs to the base URL in force."""
-        entry = self.store.get(kind)
-        return entry if entry and entry.base_url == self._base_url() else None
+        try:
+            base_url = self.settings.base_url()
+        except Configuration:  # told when the base URL's own turn comes
+            return None
+        return self.store.get(kind, base_url)
 
     def _stored(self, kind: Kind) -> Credential | None:
         entry = self.entry(kind)
@@ -124,8 +141,8 @@ class Credentials:
         if credential is None:
             if since < self._refused_at:
                 raise SessionExpired("SESSION_EXPIRED: Session expired; sign in again (it was refused meanwhile)")
-            elsewhere = self.store.get("api-key") or self.store.get("session")
-            hint = f"The stored credential belongs to {elsewhere.base_url}; sign in here." if elsewhere else None
+            elsewhere = " and ".join(sorted({entry.base_url for entry in self.store.entries()}))
+            hint = f"What is stored belongs to {elsewhere}; sign in here." if elsewhere else None
             raise Unauthenticated(NO_CREDENTIAL, hint=hint)
         credential.check_expiry()
         return credential
@@ -142,8 +159,11 @@ class Credentials:
         return entry
 
     async def forget(self, kinds: tuple[Kind, ...]) -> list[Kind]:
-        """Forget the stored credentials of these kinds and say which there were; raises `Configuration`."""
-        return await to_thread.run_sync(self.store.remove, kinds)
+        """Forget the stored credentials of these kinds, for all base URLs, and say which there were.
+
+        Raises `Configuration`.
+        """
+        return await to_thread.run_sync(self.store.remove, lambda entry: entry.kind in kinds)
 
     async def refused(self, credential: Credential) -> None:
         """Forget the stored session if it is the very one that the hosted API refused."""
@@ -152,18 +172,12 @@ class Credentials:
 
     def _forget_refused(self, secret: SecretStr) -> None:
         try:
-            entry = self.store.get("session")
+            entry = self.entry("session")
             if entry is None or entry.secret == secret:  # another process may have forgotten it already
                 self._refused_at = time.perf_counter()  # before others see that there is none
-                self.store.remove(("session",), secret=secret)
+                self.store.remove(lambda stored: stored == entry, wait_seconds=REFUSED_WAIT_SECONDS)
         except Configuration:
             return  # the caller is told of the refusal; the session that stays is refused again
-
-    def _base_url(self) -> str | None:
-        try:
-            return self.settings.base_url()
-        except Configuration:  # told when the base URL's own turn comes
-            return None
 
 
 def _sendable(secret: str, source: str) -> SecretStr:

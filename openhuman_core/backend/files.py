@@ -12,10 +12,14 @@ from openhuman_core.errors import Configuration
 
 
 def make_private_directory(directory: Path) -> None:
-    """Make a directory, and those above it that are missing, for this user alone; raises `OSError`."""
+    """Make a directory, and those above it that are missing, for this user alone.
+
+    Raises `Configuration` where others may write to it, and `OSError`.
+    """
     for path in (*reversed(directory.parents), directory):
         if not path.exists():
             path.mkdir(mode=0o700, exist_ok=True)
+    _check_directory(directory)
 
 
 def read_private(path: Path) -> bytes:
@@ -46,8 +50,12 @@ def _check_private(path: Path, found: os.stat_result) -> None:
         raise Configuration(
             f"{path} is not this user's alone", hint=f"Look who had it, then: chmod 600 {path}, as its owner."
         )
-    if os.name == "posix" and path.parent.stat().st_mode & 0o022:
-        raise Configuration(f"others may write to {path.parent}", hint=f"Run: chmod 700 {path.parent}")
+    _check_directory(path.parent)
+
+
+def _check_directory(directory: Path) -> None:
+    if os.name == "posix" and directory.stat().st_mode & 0o022:
+        raise Configuration(f"others may write to {directory}", hint=f"Run: chmod 700 {directory}")
 
 
 def write_private(path: Path, data: bytes, *, replace: bool) -> None:

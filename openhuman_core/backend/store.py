@@ -43,7 +43,8 @@ class Entry:
     verified: bool = False
 
 
-Entries = dict[Kind, Entry]
+Entries = tuple[Entry, ...]
+Version = tuple[int, int, int, int]  # of a file
 
 
 class CredentialStore:
@@ -58,52 +59,61 @@ class CredentialStore:
     def __init__(self, directory: Path, place: CredentialStoreKind) -> None:
         self.path = directory / "credentials.json"
         self._place = place
-        self._seen: tuple[tuple[int, int, int, int] | None, Entries] = (None, {})  # replaced whole: threads share it
+        self._seen: tuple[Version | None, Entries] = (None, ())  # replaced whole: threads share it
         self._vault: Vault | None = None
 
-    def get(self, kind: Kind) -> Entry | None:
-        """Give what is stored of a kind."""
-        return self._read().get(kind)
+    def get(self, kind: Kind, base_url: str) -> Entry | None:
+        """Give what is stored of a kind for a base URL."""
+        return next((entry for entry in self.entries() if (entry.kind, entry.base_url) == (kind, base_url)), None)
 
-    def kinds(self) -> list[Kind]:
-        """Say what is stored."""
-        return [*self._read()]
+    def put(self, new: Entry) -> None:
+        """Keep an entry in place of the one of its kind and base URL."""
+        place = (new.kind, new.base_url)
+        self._change(lambda entries: (*(entry for entry in entries if (entry.kind, entry.base_url) != place), new))
 
-    def put(self, entry: Entry) -> None:
-        """Keep an entry in place of the one of its kind."""
-        self._change(lambda entries: {**entries, entry.kind: entry})
-
-    def remove(self, kinds: tuple[Kind, ...], *, secret: SecretStr | None = None) -> list[Kind]:
-        """Forget the entries of these kinds, with `secret` only those that hold it; says which there were."""
-        removed: list[Kind] = []
+    def remove(self, is_unwanted: Callable[[Entry], bool], *, wait_seconds: float = LOCK_SECONDS) -> list[Kind]:
+        """Forget entries; says of which kinds there were any. It waits so long for who else writes."""
+        removed: Entries = ()
 
         def without(entries: Entries) -> Entries:
-            removed[:] = [kind for kind, entry in entries.items() if kind in kinds and secret in (None, entry.secret)]
-            return {kind: entry for kind, entry in entries.items() if kind not in removed}
+            nonlocal removed
+            removed = tuple(entry for entry in entries if is_unwanted(entry))
+            return tuple(entry for entry in entries if entry not in removed)
 
-        if self._read():
-            self._change(without)
-        return removed
+        if self.entries():
+            self._change(without, wait_seconds)
+        return [kind for kind in KINDS if any(entry.kind == kind for entry in removed)]
 
     def key_place(self) -> KeyPlace | None:
         """Say where the key of the stored credentials is kept; None where nothing is stored."""
-        return self._vault.key_in if self._read() and self._vault else None
+        return self._vault.key_in if self.entries() and self._vault else None
 
-    def _read(self) -> Entries:
+    def has_changed(self) -> bool:
+        """Tell whether the file is another one than was read last: to read it may take a while."""
         try:
-            found = self.path.lstat()  # a link to nothing is no missing store
-            version = (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)
+            return self._version() != self._seen[0]
+        except OSError:
+            return False
+
+    def entries(self) -> Entries:
+        """Give what is stored."""
+        try:
+            version = self._version()
             seen, entries = self._seen
             if version != seen:
                 entries = self._opened(json.loads(read_private(self.path)))
                 self._seen = (version, entries)
         except FileNotFoundError:
-            return {}
+            return ()
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
             raise Configuration(
                 f"the credential store {self.path} cannot be read", hint="Move the file away and sign in again."
             ) from problem
         return entries
+
+    def _version(self) -> Version:
+        found = self.path.lstat()  # a link to nothing is no missing store
+        return (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)
 
     def _opened(self, content: dict[str, Any]) -> Entries:
         version = content["version"]
@@ -121,17 +131,17 @@ class CredentialStore:
             )
         sealed = content["sealed"].encode()
         items = json.loads(self._vault_in(content["keyIn"]).unseal(sealed))
-        return {entry.kind: entry for entry in map(_from_json, items)}
+        return tuple(map(_from_json, items))
 
-    def _change(self, change: Callable[[Entries], Entries]) -> None:
+    def _change(self, change: Callable[[Entries], Entries], wait_seconds: float = LOCK_SECONDS) -> None:
         """Write what `change` makes of the entries, if that is anything else, while no other process does."""
         from filelock import FileLock, Timeout  # noqa: PLC0415 - costly to import, and most processes only read
 
         try:
             make_private_directory(self.path.parent)
-            with FileLock(self.path.with_suffix(".lock"), timeout=LOCK_SECONDS, mode=0o600):
-                self._seen, self._vault = (None, {}), None  # the key may have gone since it was read
-                before = self._read()
+            with FileLock(self.path.with_suffix(".lock"), timeout=wait_seconds, mode=0o600):
+                self._seen, self._vault = (None, ()), None  # the key may have gone since it was read
+                before = self.entries()
                 after = change(before)
                 if after != before:
                     self._write(after)
@@ -144,7 +154,7 @@ class CredentialStore:
             ) from problem
 
     def _write(self, entries: Entries) -> None:
-        data = json.dumps([_to_json(entry) for entry in entries.values()]).encode()
+        data = json.dumps([_to_json(entry) for entry in entries]).encode()
         place: KeyPlace = "keychain" if self._asks_keychain() else "file"
         try:
             sealed = self._vault_in(place).seal(data)

@@ -23,6 +23,7 @@ import httpx
 import yarl
 
 from openhuman_core.backend.route import HEADERS_LEAVE
+from openhuman_core.errors import Configuration
 
 # aiohttp reads the system's certificates twice when it is imported, a tenth of a short run, for contexts that nobody
 # uses: TLS has one of its own here. Without certificates theirs would trust nobody.
@@ -53,7 +54,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     """One pool of kept-open connections; it follows no redirect, keeps no cookie and repeats nothing.
 
     Raises `httpx.ConnectError` and `httpx.ConnectTimeout` only when no byte of the request can have left. A lost
-    connection is `httpx.ReadError` or `httpx.RemoteProtocolError`. The messages are the wire contract's causes.
+    connection is `httpx.ReadError` or `httpx.RemoteProtocolError`. The messages are the wire contract's causes. For a
+    proxy that is no HTTP proxy it raises `Configuration`.
     """
 
     def __init__(self, connections: int, connect_timeout: float) -> None:
@@ -93,9 +95,16 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if url.scheme != "https":  # it would see the credential; only this machine is asked so
             return None
         proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
-        if proxy and "://" not in proxy:  # as other programs take it
+        if not proxy or proxy_bypass(url.netloc.decode("ascii")):
+            return None
+        if "://" not in proxy:  # as other programs take it
             proxy = f"http://{proxy}"
-        return proxy if proxy and not proxy_bypass(url.netloc.decode("ascii")) else None
+        if not proxy.lower().startswith(("http://", "https://")):
+            raise Configuration(
+                f"a proxy of the kind {proxy.partition(':')[0]} is not spoken to",
+                hint="Set HTTPS_PROXY to an HTTP proxy, or NO_PROXY to the hosted API's host.",
+            )
+        return proxy
 
     def _open(self, *, encrypted: bool) -> aiohttp.ClientSession:
         self._session = aiohttp.ClientSession(

@@ -206,9 +206,11 @@ class Invoker:
             self._audit.abandon(invocation, failure)
 
     async def _run(self, invocation: Invocation) -> RpcOutcome[Any]:
-        method, key, timeout = invocation.method, invocation.key, invocation.seconds_left()
+        method, key = invocation.method, invocation.key
         try:
             backend = self.open()
+            await backend.credentials.refresh()
+            timeout = invocation.seconds_left()
             credential = backend.credentials.require(since=invocation.accepted) if method.needs_credential else None
             if credential is not None:
                 invocation.secrets.append(credential.secret.get_secret_value())

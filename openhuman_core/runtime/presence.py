@@ -17,7 +17,10 @@ LOOK_SECONDS = 5.0
 
 
 class Presence:
-    """The locks in `directory`, a file for each process that is there. Every method raises `OSError`."""
+    """The locks in `directory`, a file for each process that is there.
+
+    Every method raises `OSError`, or `Configuration` where others may write to it.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.own = ""
