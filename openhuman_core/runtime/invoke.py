@@ -18,9 +18,8 @@ from openhuman_core.registry.context import Context
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
-from openhuman_core.runtime import redaction
+from openhuman_core.runtime import logging, redaction
 from openhuman_core.runtime.expectation import Expectation
-from openhuman_core.runtime.logging import log
 from openhuman_core.runtime.policy import Policy
 from openhuman_core.runtime.records import REPLAYED, AccountRecords, Records, settling_hint
 from openhuman_core.runtime.spend import SpendLimit
@@ -75,14 +74,16 @@ class Record:
 
     def end(self, failure: CoreError | None = None) -> None:
         """Write the call's log line."""
-        fields = {
-            "method": self.method.name if self.method else None,
-            "route": str(self.method.route) if self.method and self.method.route else None,
-            "outcome": failure.kind if failure else "ok",
-            "ms": round((time.perf_counter() - self.started) * 1000, 3),
-            "correlationId": self.correlation_id,
-        }
-        log.info("call", extra=fields)
+        if not logging.log.isEnabledFor(logging.INFO):
+            return
+        logging.announce(
+            "call",
+            method=self.method.name if self.method else None,
+            route=str(self.method.route) if self.method and self.method.route else None,
+            outcome=failure.kind if failure else "ok",
+            ms=round((time.perf_counter() - self.started) * 1000, 3),
+            correlationId=self.correlation_id,
+        )
 
 
 class Invoker:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pythonjsonlogger.core import BaseJsonFormatter
 
 log = logging.getLogger("openhuman_core")
+INFO = logging.INFO
 
 # So many records may wait for a slow reader of the log.
 MAX_UNWRITTEN = 10_000
@@ -37,6 +38,7 @@ def configure(level: str, stream: TextIO, *, beside: bool = False) -> None:
     handler.setFormatter(_Formatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line tells them
     log.setLevel(level.upper())
 
 
@@ -47,7 +49,7 @@ def take_crashes() -> None:
 
 
 def announce(message: str, **facts: Any) -> None:
-    """Write a record whatever the level is: somebody asked for it by name."""
+    """Write a record whatever the level is; unlike `info` it does not search the stack for who calls."""
     log.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, message, (), None, extra=facts))
 
 
