@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
@@ -265,13 +265,14 @@ class Invoker:
             raise
 
 
-def told(failure: CoreError, method: Method, sending: Sending | None = None, secrets: Iterable[str] = ()) -> CoreError:
+def told(failure: CoreError, method: Method, sending: Sending | None = None, secrets: Sequence[str] = ()) -> CoreError:
     """Add where to look when the outcome is unknown, and whether money moved for every method that pays.
 
     That depends on how far `sending` had come; without it nothing was sent. The hosted API's words may repeat the
-    `secrets` that it was sent; they are covered.
+    `secrets` that it was sent; they are covered. Any other token is where the failure leaves the program.
     """
-    failure.message, failure.facts = redaction.without_tokens([failure.message, failure.facts], secrets)
+    if secrets:
+        failure.message, failure.facts = redaction.without_tokens([failure.message, failure.facts], secrets)
     if isinstance(failure, OutcomeUnknown) and method.verify and method.verify not in failure.message:
         failure.message = f"{failure.message}; {method.verify} shows whether it acted"
         failure.facts.setdefault("hint", f"Look at {method.verify} before making the call again.")
