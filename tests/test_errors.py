@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.conftest import StartDaemon
 from tests.support.daemon import Daemon, request
 from tests.support.recorder import CLOSE, SILENCE, Recorder, answer, ok
 
@@ -293,6 +294,19 @@ def test_an_unreadable_answer_is_told_without_its_text(
     message = "" if kind == "outcome_unknown" else error["message"]
     assert told(error) == failure(kind, effect, message, httpStatus=200, requestId="req-1")
     assert "a-secret" not in json.dumps(error) + daemon.log()
+
+
+def test_a_refusal_that_says_too_much_is_cut(start: StartDaemon, backend: Recorder) -> None:
+    """Nobody reads it to its end, and all of it would be searched for tokens while others wait."""
+    daemon = start(BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t")
+    said = {"success": False, "error": "no " * 5000, "errorCode": "E", "details": ["x"] * 2**15}
+    backend.script = [answer(400, said)]
+    error = daemon.error("openhuman.team_get_team", {"teamId": "t1"})
+    assert (error["message"], error["data"]["errorCode"], "details" in error["data"]) == (
+        f"GET /teams/{{teamId}} failed (400 Bad Request): {('no ' * 5000)[:4096]}…",
+        "E",
+        False,
+    )
 
 
 @pytest.mark.parametrize("effect", EFFECTS)

@@ -178,19 +178,36 @@ def test_warnings_and_what_other_libraries_log_come_out_as_json(stream: io.Strin
     assert record == {"level": "WARNING", "message": "something is off"}
 
 
+def handler_of(stream: io.StringIO) -> standard.Handler:
+    """Give the handler that writes to a stream; pytest's own would stop at what cannot be worded."""
+    handlers = standard.getLogger().handlers
+    (ours,) = (item for item in handlers if isinstance(item, standard.StreamHandler) and item.stream is stream)
+    return ours
+
+
 def test_a_record_that_cannot_be_worded_says_where_it_is_from(stream: io.StringIO) -> None:
     """The standard library would print its words and its arguments as they are."""
-    (ours,) = (
-        handler
-        for handler in standard.getLogger().handlers
-        if isinstance(handler, standard.StreamHandler) and handler.stream is stream
-    )  # pytest's own would stop at it
+    ours = handler_of(stream)
     unsound = {"msg": f"{CANARY} %d", "args": (CANARY,), "levelname": "ERROR", "module": "a_library", "lineno": 7}
     ours.handle(standard.makeLogRecord(unsound))
     assert CANARY not in stream.getvalue()
     (record,) = records(stream.getvalue())
     assert (record["message"], record["problem"]) == ("a record cannot be worded", "TypeError")
     assert record["place"] == "a_library:7"
+
+
+def test_a_record_whose_own_words_fail_ends_nothing(stream: io.StringIO) -> None:
+    """What it holds is anybody's object."""
+
+    class Wordless:
+        def __str__(self) -> str:
+            raise NotImplementedError(CANARY)
+
+    for words in ({"msg": "look at %s", "args": (Wordless(),)}, {"msg": "next"}):
+        handler_of(stream).handle(standard.makeLogRecord({**words, "levelname": "ERROR"}))
+    wordless, following = records(stream.getvalue())
+    assert (wordless["message"], wordless["problem"]) == ("a record cannot be worded", "NotImplementedError")
+    assert following["message"] == "next"
 
 
 def test_a_stack_is_told_without_its_lines_of_code(stream: io.StringIO) -> None:

@@ -33,6 +33,8 @@ REFUSALS: Mapping[int, type[CoreError]] = {403: Forbidden, 404: NotFound, 409: C
 UNSURE_PAYMENTS = (408, 409, 425)
 # Longer integers cost more than they can mean, and past 4,300 digits Python refuses them.
 MAX_DIGITS = 1000
+# What a refusal says past this nobody reads, and all of it is searched for tokens while others wait.
+MAX_REASON, MAX_DETAILS_BYTES = 4096, 2**16
 LONGEST_WAIT_MS = 2**53 - 1  # the largest integer that every JSON reader holds
 
 
@@ -183,8 +185,8 @@ def _refusal(answer: Answer, members: dict[str, bytes] | None) -> CoreError:
     failure = kind(
         f"{answer.route} failed ({f'{status} {_phrase(status)}'.strip()}): {reason}{limited}",
         **facts_of(answer),
-        errorCode=read_json((members or {}).get("errorCode", b"null")),
-        details=read_json((members or {}).get("details", b"null")),
+        errorCode=_short_json(members, "errorCode"),
+        details=_short_json(members, "details"),
     )
     failure.reason = reason
     return failure
@@ -195,7 +197,14 @@ def _reason(answer: Answer, members: dict[str, bytes] | None) -> str:
     if members is None:
         return _phrase(answer.status).lower() or "request unsuccessful"
     found = (read_json(members[name]) for name in ("error", "message") if name in members)
-    return next((reason for reason in found if isinstance(reason, str) and reason), "request unsuccessful")
+    reason = next((reason for reason in found if isinstance(reason, str) and reason), "request unsuccessful")
+    return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}…"
+
+
+def _short_json(members: dict[str, bytes] | None, name: str) -> Any:
+    """Read a member of a refusal; one that is too long is left out."""
+    text = (members or {}).get(name, b"null")
+    return read_json(text) if len(text) <= MAX_DETAILS_BYTES else None
 
 
 def _phrase(status: int) -> str:

@@ -119,8 +119,8 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         try:
             return self._json.format(record)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as problem:
-            # Words that do not fit their record; logging would show both as they are.
+        except Exception as problem:  # noqa: BLE001 - what a record holds is anybody's, and words itself
+            # Words that do not fit their record, say; logging would show both as they are.
             told = log.makeRecord(record.name, record.levelno, __file__, 0, "a record cannot be worded", (), None)
             told.problem, told.place = type(problem).__name__, f"{record.module}:{record.lineno}"
             return self._json.format(told)

@@ -7,11 +7,12 @@ before it is used.
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -29,18 +30,21 @@ CORRELATION_ID = "correlationId"
 _HOME = os.path.expanduser("~")  # noqa: PTH111 - Path's raises where there is none
 # A secret under 8 characters is covered where it stands alone; one under 4 not at all, since every text holds it.
 LONG_ENOUGH, TOO_SHORT = 8, 4
+# What browsers leave of a secret in a URL as it is.
+_KEPT_IN_URLS = ";,/?:@&=+$!'()*~#"
 
 # Any of these in a key, whatever its spelling, makes it one of a secret or of personal data.
 _STEM = (
     r"token|secret|passw|passphrase|passcode|pwd|credential|authorization|cookie|apikey|privatekey|accesskey|signature"
     r"|keymaterial|bearer|jwt|fingerprint|mail|coupon|paymentmethod|cardnumber|cardholder|cvc|cvv|iban|accountnumber"
     r"|phone|mobile|firstname|lastname|surname|fullname|username|displayname|telegram|address|street|postalcode|birth"
-    r"|recipient|payload|metadata|billingdetails|csrf|xsrf|totp"
+    r"|recipient|payload|metadata|billingdetails|csrf|xsrf|totp|sessid|sessionid|oauth|authkey|authcode|pincode|creds"
+    r"|pass$|last4$"
 )
 # So does one of these as its last word, unless a harmless one stands before it: an exit code is no coupon's.
 _LAST_WORD = (
     r"keys?|codes?|auth|session|sid|pin|otp|name|user|login|pass|line[12]|city|zip|card|last4|nonce|salt|tel|ssn|pan"
-    r"|holder|sig|ips?"
+    r"|holder|sig|ips?|pw|dob|seed|mnemonic"
 )
 _HARMLESS = ("exit", "status", "error", "return", "country", "currency", "host", "file", "logger", "thread", "method")
 _WORDS = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+\d*|\d+"
@@ -48,15 +52,16 @@ _WORDS = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+\d*|\d+"
 # Where a word begins, also behind what a text inside another text writes for a line end, and percent-encoded.
 _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
 # Under these the key of what stands under `value` may stand.
-_NAMES_VALUE = ("name", "key", "header")
-# A key, and what stands between it and its value: in JSON, in JSON inside JSON, in pairs of Python, in a query (its
-# brackets too), in code, in XML.
-_KEYED = (
-    rf"{_START}([A-Za-z_][\w-]{{0,63}}+)(?![\w-])"
-    r"((?:\]|%5[Dd])?(?:\\{0,8}[\"'])?\]?\s{0,4}(?:=?>|[:=!]={1,2}|[:=])\s{0,4}|\\{0,8}[\"']\s{0,4},\s{0,4}(?=b?\\{0,8}[\"'])|(?:%2[27])?%3[AaDd])"
-    r"(?:[bru](?=[\"']))?"
-)
-_QUOTE = r"(?<!\\)(\\{0,8}+)([\"'])"
+_NAMES_VALUE = ("name", "key", "header", "field")
+_NAMED = r"\\{0,8}[\"']{0,3}([\w-]{1,64})"
+_QUOTE = r"(?<!\\)(\\{0,8}+)(\"\"\"|'{3}|[\"'])"
+# What closes a key, and what stands between it and its value: in a query (with the brackets of a form), in JSON, also
+# inside of JSON, in code and in XML; then between the two of a pair, where the second is no key itself; then encoded.
+_CLOSED = r"(?:\]|%5[Dd])?(?:\[\w{0,32}\]|%5[Bb]\w{0,32}%5[Dd]){0,3}(?:\\{0,8}[\"'])?\]?"
+_ASSIGNED = rf"{_CLOSED}\s{{0,64}}(?:=?>|[:=!]={{1,2}}|[:=])\s{{0,64}}"
+_PAIRED = r"\\{0,8}[\"']\s{0,4},\s{0,4}(?=b?\\{0,8}[\"'])(?!b?\\{0,8}[\"'][^\"'\\]{0,64}\\{0,8}[\"']\s{0,64}[:=])"
+_ENCODED = r"(?:%2[27])?%3[AaDd]"
+_KEYED = rf"{_START}([A-Za-z_][\w-]{{0,63}}+)(?![\w-])({_ASSIGNED}|{_PAIRED}|{_ENCODED})(?:[BbRrUuFf]{{1,2}}(?=[\"']))?"
 # How far a value without quotes goes, by the first and by the last character that stand before it.
 _BARE = {'"': r"[^\s,}\])]*+", "%": r"[^\s\"'&]*+", "=": r"[^\s&\"'<>]*+", ">": r"[^<\n]*+", ":": r"[^\n]*+"}
 
@@ -89,13 +94,14 @@ def covered(value: Any, key: str = "") -> Any:
     if not isinstance(value, str):
         if isinstance(value, Mapping):
             members = {_text(name): member for name, member in value.items()}
-            named = next((_text(members[name]) for name in _NAMES_VALUE if name in members), "")
-            return {redact(name): covered(it, named if name == "value" else name) for name, it in members.items()}
+            named = next((_text(member) for name, member in members.items() if name.lower() in _NAMES_VALUE), "")
+            keys = {name: named if name.lower() == "value" else name for name in members}
+            return {redact(name): covered(member, keys[name]) for name, member in members.items()}
         if isinstance(value, list | tuple | set | frozenset):
             items = [*value]
             is_pair = len(items) == 2 and isinstance(items[0], str | bytes)  # noqa: PLR2004 - a header, say
-            named = _text(items[0]) if is_pair else ""
-            return [covered(item, named if at and _kind(named) == "secret" else key) for at, item in enumerate(items)]
+            named = _text(items[0]) if is_pair and _kind(_text(items[0])) == "secret" else key
+            return [covered(items[0], key), covered(items[1], named)] if is_pair else [covered(it, key) for it in items]
         plain = _text(type(value) if isinstance(value, BaseException) else value)
         if isinstance(value, int | float) and (len(plain) < SHORTEST_CARD or redact(plain) == plain):
             return value
@@ -165,21 +171,29 @@ def without_tokens(value: Any, secrets: Iterable[str] = ()) -> Any:
 
 def _covering(secrets: Iterable[str]) -> Callable[[str], str]:
     """Make what covers these secrets and whatever is a token in a text."""
-    spellings = sorted({form for secret in secrets for form in _spellings(secret)}, key=len, reverse=True)
-    if not spellings:
+    forms = sorted({form for secret in secrets for form in _spellings(secret)}, key=len, reverse=True)
+    if not forms:
         return _without_token
-    known = (
-        re.escape(form) if len(form) >= LONG_ENOUGH else rf"(?<!\w){re.escape(form)}(?!\w)"
-        for form in spellings
-        if len(form) >= TOO_SHORT
-    )
-    return partial(re.compile("|".join([*known, _TOKEN])).sub, COVER)
+    long = [form for form in forms if len(form) >= LONG_ENOUGH]
+    short = [rf"(?<!\w){re.escape(form)}(?!\w)" for form in forms if TOO_SHORT <= len(form) < LONG_ENOUGH]
+    pattern = re.compile("|".join([*short, _TOKEN]))
+
+    def cover(text: str) -> str:
+        for form in long:  # a pattern of a long one would take seconds to compile
+            text = text.replace(form, COVER)
+        return pattern.sub(COVER, text)
+
+    return cover
 
 
-def _spellings(secret: str) -> tuple[str, ...]:
+def _spellings(secret: str) -> Iterator[str]:
     """Give the forms in which a text may repeat a secret."""
-    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
-    return (secret, quote(secret, safe=""), quote(secret), quote_plus(secret), encoded)
+    yield base64.b64encode(secret.encode()).decode().rstrip("=")
+    in_json = json.dumps(secret)[1:-1]
+    yield from (secret, in_json, in_json.replace("/", "\\/"))
+    for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret), quote(secret, safe=_KEPT_IN_URLS)):
+        yield encoded
+        yield re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), encoded)
 
 
 def _without_token(text: str) -> str:
@@ -189,9 +203,13 @@ def _without_token(text: str) -> str:
 @lru_cache(maxsize=1024)
 def _kind(key: str) -> str:
     """Tell whether a `secret` (or personal data), or an `id` stands under a key, however the key is spelled."""
-    *_, before, last = ["", "", *(word.lower() for word in re.findall(_WORDS, key[:128]))]
+    words = ["", "", *(word.lower() for word in re.findall(_WORDS, key[:128]))]
+    if words[-1].isdigit():  # the second of its kind
+        words.pop()
+    *_, before, last = words
     squeezed = re.sub(r"[\W_]", "", key[:128]).lower()
-    if re.search(_STEM, squeezed) or (re.fullmatch(_LAST_WORD, last) and before not in _HARMLESS):
+    is_last = re.fullmatch(_LAST_WORD, last) or re.fullmatch(_LAST_WORD, last.rstrip("0123456789"))
+    if re.search(_STEM, squeezed) or (is_last and before not in _HARMLESS):
         return "secret"
     return "id" if last in ("id", "ids") else ""
 
@@ -204,12 +222,15 @@ def _cover_keyed(text: str) -> str:
     keys, at, done, parts, named = re.compile(_KEYED), 0, 0, [], ""
     while key := keys.search(text, at):
         at = key.end()
+        if text.startswith(COVER, at):  # to look for its end would take a look at the whole rest
+            at += len(COVER)
+            continue
         before = text[max(0, key.start() - 10) : key.start()].rstrip(" _-").lower()
-        name = named if key[1] == "value" else key[1]
+        name = named if key[1].lower() == "value" else key[1]
         kind = _kind(f"exit {name}" if before.endswith(_HARMLESS) else name)
+        if key[1].lower() in _NAMES_VALUE and (found := re.compile(_NAMED).match(text, at)):
+            named = found[1]
         start, end = _value(text, key) if kind else (at, at)
-        if key[1] in _NAMES_VALUE:
-            named = text[start:end]
         if start < end and not text.startswith(COVER, start):
             parts += [text[done:start], COVER if kind == "secret" else _shortened(text[start:end])]
             at = done = end
