@@ -3,6 +3,7 @@
 Where to look:
 
     errors      every failure a caller can see
+    files       files and directories that nobody else may read or change
     settings    flags, environment and config.toml as one frozen object; sources and values: how they are read
     protocol    JSON-RPC 2.0 as functions on bytes
     backend     how the hosted API is reached

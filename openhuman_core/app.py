@@ -25,7 +25,8 @@ from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime import logging, redaction
 from openhuman_core.runtime.builtins import BUILTINS, Program, Vitals, call_builtin
 from openhuman_core.runtime.discovery import Discovery
-from openhuman_core.runtime.invoke import Invocation, Invoker, Record, cancelled
+from openhuman_core.runtime.failures import cancelled
+from openhuman_core.runtime.invoke import Invocation, Invoker, Record
 from openhuman_core.runtime.policy import Policy
 from openhuman_core.settings import Settings, UsageError
 
@@ -164,11 +165,11 @@ class App:
         """Say where the credential store is and what it holds; raises `Configuration` where it cannot be read."""
         store = self._open().credentials.store
         kept = " and ".join(f"{entry.kind} for {entry.base_url}" for entry in store.entries()) or "nothing"
-        return f"{store.path} holds {kept}" + (f"; its key: {place}" if (place := store.key_place()) else "")
+        return f"{store.path} holds {kept}" + (f"; its key: {key_in}" if (key_in := store.key_in()) else "")
 
-    def credential_key_place(self) -> str | None:
+    def credential_key_in(self) -> str | None:
         """Say where the key of the stored credentials is kept: `file` or `keychain`; None where none is stored."""
-        return self._open().credentials.store.key_place()
+        return self._open().credentials.store.key_in()
 
     async def probe(self) -> float | None:
         """Reach the hosted API without a credential; gives the seconds that its clock is ahead, where it says so.

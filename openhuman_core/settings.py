@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from openhuman_core import sources, values
+from openhuman_core import files, sources, values
 from openhuman_core.errors import Configuration
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     environ = {**sources.named_dotenv(environ), **environ}
     home = home_of(environ)
     directory = _directory(home, profile_of(flags, environ))
-    _refuse_links(home, directory)
+    _check_home(home, directory)
     found: dict[str, Any] = {"home": home, "backend_url": STAGING if _is_staging(environ) else PRODUCTION}
     # A file that was merely found overrides nothing that somebody set, a limit in the config file least of all.
     found |= {**_all_said({}, nearby), **_config_file(directory / "config.toml"), **_all_said(flags, environ)}
@@ -234,14 +234,23 @@ def _directory(home: Path, profile: str) -> Path:
     return home / "core" if profile == DEFAULT_PROFILE else home / "core" / "profiles" / profile
 
 
-def _refuse_links(home: Path, directory: Path) -> None:
-    """Raise `Configuration` where a part of the home is a link: what is kept would lie somewhere else."""
-    parts = (home / part for part in directory.relative_to(home).parents)
-    for path in (home, *parts, directory, directory / "sandbox"):
-        if path.is_symlink():
-            raise Configuration(
-                f"{path} is a link to {path.resolve()}", hint="Name the directory itself with OPENHUMAN_WORKSPACE."
-            )
+def _check_home(home: Path, directory: Path) -> None:
+    """Raise `Configuration` where a part of the home is a link, or another user's, or others may write to it.
+
+    What is kept would lie somewhere else, and whoever writes `config.toml` says where a credential goes.
+    """
+    parts = [home / part for part in directory.relative_to(home).parents]
+    try:
+        for path in (home, *parts, directory, directory / "sandbox"):
+            if path.is_symlink():
+                raise Configuration(
+                    f"{path} is a link to {path.resolve()}", hint="Name the directory itself with OPENHUMAN_WORKSPACE."
+                )
+        for path in (*parts, directory, directory / "config.toml"):
+            if path != home and path.exists():
+                files.check_own(path)
+    except OSError as problem:
+        raise Configuration(f"the home {home} cannot be read") from problem
 
 
 def _variables_of(item: dataclasses.Field[Any]) -> tuple[str, ...]:

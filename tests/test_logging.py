@@ -193,7 +193,7 @@ def test_a_record_that_cannot_be_worded_says_where_it_is_from(stream: io.StringI
     assert CANARY not in stream.getvalue()
     (record,) = records(stream.getvalue())
     assert (record["message"], record["problem"]) == ("a record cannot be worded", "TypeError")
-    assert record["place"] == "a_library:7"
+    assert record["source"] == "a_library:7"
 
 
 def test_a_record_whose_own_words_fail_ends_nothing(stream: io.StringIO) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from cryptography.fernet import Fernet
 from filelock import FileLock
 
 from tests.conftest import StartDaemon
-from tests.support.daemon import Daemon, request, run
+from tests.support.daemon import PATIENCE_SECONDS, Daemon, environment, request, run
 from tests.support.house import until
 from tests.support.keychain import keychain
 from tests.support.recorder import Recorder, answer, ok
@@ -23,6 +24,7 @@ from tests.support.till import Step, Till, refusal
 
 FILE = {"OPENHUMAN_CREDENTIAL_STORE": "file"}
 TOKEN = "stored-token-of-some-length"
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
 LOGIN = ("auth", "login", "--kind", "api-key", "--token-stdin")
 
 
@@ -140,9 +142,12 @@ DAMAGES: dict[str, Callable[[Path], bytes]] = {
     "not-utf-8": lambda home: store_of(home).read_bytes().replace(b"sealed", b"\xff"),
     "too-deep": lambda _: b"[" * 100_000,
     "long-number": lambda _: b"9" * 5000,
-    "newer": _with(version=3, sealed={"another": "form"}),
+    "newer": _with(version=4, sealed={"another": "form"}),
     "older": _with(version=1),
     "no-version": _with(version=None),
+    "no-base-url": _entry(baseUrl=None),
+    "no-user": _entry(user="ada"),
+    "no-user-id": _entry(userId=5),
     "sealed-with-another-key": _with(sealed=Fernet(Fernet.generate_key()).encrypt(b"[]").decode()),
     "sealed-is-no-text": _with(sealed=5),
     "key-elsewhere": _with(keyIn="pocket"),
@@ -416,22 +421,92 @@ def test_others_are_answered_while_a_keychain_does_not_answer(
     assert [daemon.answer()["id"] for _ in range(2)] == ["ping", "waits"]
 
 
+def test_a_call_that_waits_for_a_keychain_ends_in_its_own_time(
+    home: Path, tmp_path: Path, start: StartDaemon, backend: Recorder
+) -> None:
+    """Or when it is cancelled; nothing was sent."""
+    entries, asked = tmp_path / "keychain", tmp_path / "keychain.asked"
+    assert login(home, **keychain(entries, BACKEND_URL=backend.url)).returncode == 0
+    daemon = start(**keychain(entries, "hangs", BACKEND_URL=backend.url))
+    daemon.error("openhuman.billing_top_up", {"amountUsd": 0})  # what is loaded first takes a while
+    asked.unlink()
+    daemon.send(request("first", "openhuman.team_get_usage"))
+    until(asked.exists)
+    daemon.send(request("late", "openhuman.billing_top_up", {"amountUsd": 5, "timeoutMs": 100}))
+    daemon.send(request("cancelled", "openhuman.billing_top_up", {"amountUsd": 5}))
+    daemon.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": "cancelled"}})
+    answers = {answer["id"]: answer["error"] for answer in (daemon.answer() for _ in range(3))}
+    assert list(answers)[-1] == "first"
+    assert answers["late"]["message"] == "reading the stored credential timed out; nothing was sent"
+    told = {name: (error["data"]["kind"], error["data"].get("moneyMoved")) for name, error in answers.items()}
+    assert told == {
+        "cancelled": ("cancelled", "no"),
+        "late": ("backend_timeout", "no"),
+        "first": ("configuration", None),
+    }
+
+
+def test_what_was_read_is_used_on_where_a_change_fails(home: Path, tmp_path: Path, backend: Recorder) -> None:
+    """A keychain that hangs now had opened the store before."""
+    entries = tmp_path / "keychain"
+    script = f"""
+import os, sys
+from pathlib import Path
+from openhuman_core.backend.store import CredentialStore
+from openhuman_core.errors import Configuration
+store = CredentialStore(Path({str(home / "core")!r}), "auto")
+print(len(store.entries()))
+os.environ["TEST_KEYCHAIN_MOOD"] = "hangs"
+try:
+    store.remove(lambda entry: True)
+except Configuration as problem:
+    print(problem.message)
+print(len(store.entries()), store.remove(lambda entry: entry.kind == "session"))
+"""
+    variables = keychain(entries, BACKEND_URL=backend.url)
+    assert login(home, **variables).returncode == 0
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment(home, **variables),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["1", "the system keychain does not answer", "1 []"]
+
+
 def test_who_is_refused_does_not_wait_for_who_else_writes(home: Path, start: StartDaemon) -> None:
-    """The session stays then, and is refused again."""
+    """However many they are; the session stays then, and is refused again."""
     with Till() as till:
-        refused, slow = refusal(401), Step(holds=True)
-        till.script = [refused, slow]
+        refused = [refusal(401) for _ in range(60)]
+        slow = Step(holds=True)
+        till.script = [*refused, slow]
         daemon = start(BACKEND_URL=till.url, **FILE)
         auth(daemon, "set_credential", token=TOKEN)
         with FileLock(home / "core" / "credentials.lock"):
-            daemon.send(request("refused", "openhuman.billing_get_balance"))
-            refused.wait()
+            for number in range(len(refused)):
+                daemon.send(request(number, "openhuman.billing_get_balance"))
+            for step in refused:
+                step.wait()
             daemon.send(request("late", "openhuman.billing_get_balance", {"timeoutMs": 4000}))
-            answers = [daemon.answer() for _ in range(2)]
+            answers = [daemon.answer() for _ in range(len(refused) + 1)]
         slow.go.set()
-        told = [(answer["id"], answer["error"]["data"]["kind"]) for answer in answers]
-        assert told == [("refused", "session_expired"), ("late", "backend_timeout")]
+        told = {answer["id"]: answer["error"]["data"]["kind"] for answer in answers}
+        late = told.pop("late")
+        assert (told, late) == (dict.fromkeys(range(len(refused)), "session_expired"), "backend_timeout")
+        assert answers[-1]["id"] == "late"
         assert auth(daemon, "get_session_token") == {"token": TOKEN}
+
+
+def test_a_store_of_one_entry_for_each_kind_is_read(signed_in: Daemon) -> None:
+    """And never written by a program that knows no other: it would drop the rest."""
+    store = store_of(signed_in.home)
+    content = json.loads(store.read_bytes())
+    store.write_bytes(json.dumps({**content, "version": 2}).encode())
+    assert auth(signed_in, "get_session_token") == {"token": TOKEN}
+    auth(signed_in, "set_credential", token="a-key", kind="api-key")
+    assert json.loads(store.read_bytes())["version"] == 3
 
 
 def test_a_key_that_sealed_one_file_is_not_made_anew_for_the_other(
@@ -478,14 +553,40 @@ def test_nothing_is_written_where_others_may_write(home: Path, backend: Recorder
     (home / "core").mkdir(mode=0o700, parents=True)
     (home / "core").chmod(0o777)
     done = login(home, BACKEND_URL=backend.url, **FILE)
-    assert (done.returncode, b"chmod 700" in done.stderr) == (2, True)
+    assert (done.returncode, b"chmod go-w" in done.stderr) == (2, True)
     assert [path.name for path in (home / "core").iterdir()] == []
 
 
-def test_a_directory_that_others_may_write_to_is_refused(
-    signed_in: Daemon, start: StartDaemon, backend: Recorder
+def test_a_directory_that_others_may_write_to_is_refused(signed_in: Daemon, backend: Recorder) -> None:
+    """They could put another store in its place, or say where a credential goes."""
+    core = signed_in.home / "core"
+    core.chmod(0o777)
+    error = signed_in.error("openhuman.auth_set_credential", {"token": "another-token"})
+    assert (error["data"]["kind"], error["data"]["hint"]) == ("configuration", f"Run: chmod go-w {core}")
+    done = run(signed_in.home, "billing", "get-balance", stdin=b"", BACKEND_URL=backend.url, **FILE)
+    assert (done.returncode, f"others may write to {core}" in done.stderr.decode()) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["core", "core/profiles", "core/profiles/work", "core/profiles/work/config.toml"])
+@pytest.mark.parametrize("whose", ["anybody's", pytest.param("another's", marks=AS_ROOT)])
+def test_what_somebody_else_could_have_written_says_nothing(
+    home: Path, backend: Recorder, name: str, whose: str
 ) -> None:
-    """They could put another store in its place."""
-    (signed_in.home / "core").chmod(0o777)
-    error = start(BACKEND_URL=backend.url, **FILE).error("openhuman.billing_get_balance")
-    assert (error["data"]["kind"], "chmod 700" in error["data"]["hint"]) == ("configuration", True)
+    """A config file that sends a credential somewhere, the least."""
+    config = home / "core/profiles/work/config.toml"
+    config.parent.mkdir(mode=0o700, parents=True)
+    config.write_text(f'api_url = "{backend.url}"\n', encoding="utf-8")
+    if whose == "another's":
+        os.chown(home / name, 65534, 65534)
+    else:
+        (home / name).chmod(0o777)
+    done = run(home, "billing", "get-balance", "--profile", "work", stdin=b"", OPENHUMAN_TOKEN="a-token")
+    assert (done.returncode, str(home / name) in done.stderr.decode(), backend.seen) == (2, True, [])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
+def test_a_home_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """It is no bug of this program."""
+    (tmp_path / "closed").mkdir(mode=0o000)
+    done = run(tmp_path / "closed" / "home", "billing", "get-balance", stdin=b"", OPENHUMAN_TOKEN="a-token")
+    assert (done.returncode, b"cannot be read" in done.stderr) == (2, True)

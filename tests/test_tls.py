@@ -165,7 +165,7 @@ def test_a_proxy_of_another_kind_is_told_and_not_spoken_to(start: StartDaemon, t
     error = daemon.error("openhuman.billing_top_up", {"amountUsd": 5})
     proxy.close()
     assert (error["message"], error["data"]["kind"], error["data"]["moneyMoved"], proxy.asked) == (
-        "a proxy of the kind socks5h is not spoken to",
+        "the proxy that the environment names is no HTTP proxy",
         "configuration",
         "no",
         [],

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from anyio import Lock, to_thread
+from anyio import Lock, move_on_after, to_thread
 from pydantic import SecretStr
 
 from openhuman_core.backend.store import CredentialStore, Entry, Kind, is_sendable
 from openhuman_core.backend.times import rfc3339
-from openhuman_core.errors import Configuration, SessionExpired, Unauthenticated
+from openhuman_core.errors import BackendTimeout, Configuration, SessionExpired, Unauthenticated
 from openhuman_core.settings import Settings
 
 EXPIRY_MARGIN_SECONDS = 30
@@ -93,18 +93,22 @@ class Credentials:
         self.settings = settings
         self.store = CredentialStore(settings.core, settings.credential_store)
         self._refused_at = -math.inf
-        self._one_reads = Lock()
+        self._one_reads, self._one_forgets = Lock(), Lock()
+        self._forgot: tuple[SecretStr | None, float] = (None, -math.inf)
 
-    async def refresh(self) -> None:
+    async def refresh(self, timeout_seconds: float | None) -> None:
         """Read the store where it has changed, away from the event loop: a keychain may take seconds to answer.
 
-        What cannot be read is told when it is needed.
+        What cannot be read is told when it is needed. Raises `BackendTimeout` when it takes too long.
         """
         if self.settings.api_key or self.settings.token or not self.store.has_changed():
             return
-        async with self._one_reads:
-            with suppress(Configuration):
-                await to_thread.run_sync(self.store.entries)
+        with move_on_after(timeout_seconds) as scope:
+            async with self._one_reads:
+                with suppress(Configuration):
+                    await to_thread.run_sync(self.store.entries, abandon_on_cancel=True)
+        if scope.cancelled_caught:
+            raise BackendTimeout("reading the stored credential timed out; nothing was sent")
 
     def current(self) -> Credential | None:
         """Give the credential that a call uses, if there is one for the base URL in force."""
@@ -119,7 +123,7 @@ class Credentials:
         return self._stored("session")
 
     def entry(self, kind: Kind) -> Entry | None:
-        """Give the stored entry of a kind, if it belongs to the base URL in force."""
+        """Give the stored entry of a kind for the base URL in force."""
         try:
             base_url = self.settings.base_url()
         except Configuration:  # told when the base URL's own turn comes
@@ -166,15 +170,22 @@ class Credentials:
         return await to_thread.run_sync(self.store.remove, lambda entry: entry.kind in kinds)
 
     async def refused(self, credential: Credential) -> None:
-        """Forget the stored session if it is the very one that the hosted API refused."""
-        if credential.kind == "session" and credential.stored:
-            await to_thread.run_sync(self._forget_refused, credential.secret)
+        """Forget the stored session if it is the very one that the hosted API refused; one call does so for all."""
+        if credential.kind != "session" or not credential.stored:
+            return
+        asked = time.perf_counter()
+        async with self._one_forgets:
+            secret, forgot_at = self._forgot
+            if secret != credential.secret or forgot_at < asked:
+                await to_thread.run_sync(self._forget_refused, credential.secret)
+                self._forgot = (credential.secret, time.perf_counter())
 
     def _forget_refused(self, secret: SecretStr) -> None:
         try:
             entry = self.entry("session")
             if entry is None or entry.secret == secret:  # another process may have forgotten it already
                 self._refused_at = time.perf_counter()  # before others see that there is none
+            if entry is not None and entry.secret == secret:
                 self.store.remove(lambda stored: stored == entry, wait_seconds=REFUSED_WAIT_SECONDS)
         except Configuration:
             return  # the caller is told of the refusal; the session that stays is refused again

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from openhuman_core.errors import Configuration
 
@@ -40,12 +40,13 @@ def may_be_asked() -> bool:
 class KeychainEntry:
     """One entry of the system's keychain; each method raises `Configuration` where there is none that answers.
 
-    One that did not answer is left alone for a while: every call would wait for it.
+    One that did not answer is left alone for a while, whatever the entry: every call would wait for it.
     """
+
+    _left_alone_until: ClassVar[float] = -math.inf
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._left_alone_until = -math.inf
 
     def read(self) -> str | None:
         """Give what the entry holds; None where there is no such entry."""
@@ -61,7 +62,7 @@ class KeychainEntry:
         try:
             return _in_time(ask)
         except TimeoutError:
-            self._left_alone_until = time.monotonic() + LEFT_ALONE_SECONDS
+            KeychainEntry._left_alone_until = time.monotonic() + LEFT_ALONE_SECONDS
             raise Configuration(NO_ANSWER, hint=HINT) from None
 
 

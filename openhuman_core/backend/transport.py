@@ -101,8 +101,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             proxy = f"http://{proxy}"
         if not proxy.lower().startswith(("http://", "https://")):
             raise Configuration(
-                f"a proxy of the kind {proxy.partition(':')[0]} is not spoken to",
-                hint="Set HTTPS_PROXY to an HTTP proxy, or NO_PROXY to the hosted API's host.",
+                "the proxy that the environment names is no HTTP proxy",
+                hint="Set HTTPS_PROXY to one, or NO_PROXY to the hosted API's host.",
             )
         return proxy
 

@@ -15,9 +15,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from openhuman_core.backend.files import read_private, write_private
 from openhuman_core.backend.keychain import KeychainEntry
 from openhuman_core.errors import Configuration
+from openhuman_core.files import read_private, write_private
 
 _NAMES = b"names"
 KeyPlace = Literal["file", "keychain"]

@@ -71,7 +71,7 @@ async def _state(app: App) -> dict[str, Any]:
         "isAuthenticated": state["isAuthenticated"],
         "source": app.credential_source(),
         "profile": app.settings.profile,
-        "store": app.credential_key_place(),
+        "store": app.credential_key_in(),
         "storeFile": str(app.settings.core / "credentials.json"),
         "baseUrl": app.settings.base_url(),
         "kind": state["credential"],

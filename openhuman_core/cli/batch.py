@@ -31,7 +31,7 @@ from openhuman_core.protocol import messages
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.params import check
 from openhuman_core.registry.registry import Registry
-from openhuman_core.runtime.invoke import told
+from openhuman_core.runtime.failures import for_caller
 from openhuman_core.runtime.records import REPLAYED, plain
 
 # How often something is said of the progress where no bar can be drawn.
@@ -165,7 +165,7 @@ async def _result(app: App, row: Row, *, dry_run: bool) -> Result:
         if row.method is None:
             raise row.failure or InvalidParams("a row needs a method")
         if row.failure is not None:
-            raise told(row.failure, row.method)
+            raise for_caller(row.failure, row.method)
         if dry_run:
             plan = app.plan(row.method.name, row.params)
             return Result(line=messages.encode({**head, "ok": True, "dryRun": True, **plan}))

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, get_cancelled_exc_class, to_thread
 
-from openhuman_core.backend.files import sync_directory
 from openhuman_core.backend.times import rfc3339
 from openhuman_core.errors import Cancelled, Configuration, CoreError, InternalError
+from openhuman_core.files import sync_directory
 from openhuman_core.runtime.logging import log
 from openhuman_core.runtime.redaction import covered, without_tokens
 

@@ -18,13 +18,12 @@ import anyio.lowlevel
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from openhuman_core.backend.route import Sending
-from openhuman_core.errors import BackendTimeout, CoreError, InternalError, InvalidRequest
+from openhuman_core.errors import BackendTimeout, CoreError
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.messages import Call, Id
 from openhuman_core.runtime.builtins import Vitals
-from openhuman_core.runtime.invoke import Invocation, Invoker, Record, cancelled, given_up, told
-from openhuman_core.runtime.logging import log
+from openhuman_core.runtime.failures import bug, cancelled, duplicate, for_caller, given_up
+from openhuman_core.runtime.invoke import Invocation, Invoker, Record
 from openhuman_core.runtime.outbox import Replies, Sink
 
 MAX_QUEUED = 1024
@@ -221,7 +220,7 @@ class Calls:
             await anyio.sleep(invocation.seconds_left() or 0)
         if accepted in self._waiting:
             late = BackendTimeout(f"{invocation.method.name} timed out before it was its turn")
-            accepted.failure = told(late, invocation.method)
+            accepted.failure = for_caller(late, invocation.method)
             self._finish(accepted)
 
     def _start(self, accepted: Accepted, invocation: Invocation) -> None:
@@ -284,17 +283,4 @@ def _noting_failure(accepted: Accepted) -> Iterator[None]:
         accepted.failure = failure
     except Exception as problem:  # noqa: BLE001 - see above
         sending = accepted.invocation.sending if accepted.invocation else None
-        accepted.failure = _bug(problem, accepted.record, sending)
-
-
-def duplicate(invocation: Invocation | None) -> CoreError:
-    """Say that an id is in use."""
-    failure = InvalidRequest("a call with this id is in flight already")
-    return told(failure, invocation.method) if invocation else failure
-
-
-def _bug(problem: Exception, record: Record, sending: Sending | None) -> CoreError:
-    """Log an exception that nobody foresaw, and give what a caller may know of it."""
-    log.error("bug", exc_info=problem, extra={"correlationId": record.correlation_id})
-    failure = InternalError(record.correlation_id)
-    return told(failure, record.method, sending) if record.method else failure
+        accepted.failure = bug(problem, accepted.record, sending)

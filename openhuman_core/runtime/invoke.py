@@ -6,22 +6,23 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from openhuman_core.backend.route import Effect, Sending
-from openhuman_core.errors import Cancelled, CoreError, OutcomeUnknown, ShuttingDown
+from openhuman_core.backend.route import Sending
+from openhuman_core.errors import CoreError
 from openhuman_core.registry.context import Context
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
-from openhuman_core.runtime import logging, redaction
+from openhuman_core.runtime import logging
 from openhuman_core.runtime.expectation import Expectation
+from openhuman_core.runtime.failures import for_caller
 from openhuman_core.runtime.policy import Policy
-from openhuman_core.runtime.records import REPLAYED, AccountRecords, Records, settling_hint
+from openhuman_core.runtime.records import REPLAYED, AccountRecords, Records
 from openhuman_core.runtime.spend import SpendLimit
 from openhuman_core.settings import Settings
 
@@ -150,7 +151,7 @@ class Invoker:
             own, options = check(method.params, method.options, params, f"{method.namespace.name}.{method.function}")
             self._policy.check(method)
         except CoreError as failure:
-            told(failure, method)
+            for_caller(failure, method)
             raise
         token, limit = options.progress_token, options.timeout_ms
         return Invocation(
@@ -176,7 +177,7 @@ class Invoker:
             route, base_url = method.route, backend.base_url if method.route else ""
             sent = route.request(invocation.params.wire(covered=True)) if route else None
         except CoreError as failure:
-            told(failure, method)
+            for_caller(failure, method)
             raise
         return {
             "method": method.name,
@@ -195,7 +196,7 @@ class Invoker:
         try:
             await self._audit.check()
         except CoreError as failure:
-            raise told(failure, invocation.method) from failure.__cause__
+            raise for_caller(failure, invocation.method) from failure.__cause__
         async with self._audit.line(invocation) as line:
             outcome = await self._run(invocation)
             line |= {"outcome": "ok", "replayed": REPLAYED in outcome.logs}
@@ -210,7 +211,7 @@ class Invoker:
         method, key = invocation.method, invocation.key
         try:
             backend = self.open()
-            await backend.credentials.refresh()
+            await backend.credentials.refresh(invocation.seconds_left())
             timeout = invocation.seconds_left()
             credential = backend.credentials.require(since=invocation.accepted) if method.needs_credential else None
             if credential is not None:
@@ -246,7 +247,7 @@ class Invoker:
                 make=lambda left: self._make(replace(context, timeout_seconds=left), invocation),
             )
         except CoreError as failure:
-            told(failure, method, invocation.sending, invocation.secrets)
+            for_caller(failure, method, invocation.sending, invocation.secrets)
             raise
 
     async def _make(self, context: Context, invocation: Invocation) -> RpcOutcome[Any]:
@@ -263,40 +264,3 @@ class Invoker:
             else:
                 self._spend_limit.hold(call)
             raise
-
-
-def told(failure: CoreError, method: Method, sending: Sending | None = None, secrets: Sequence[str] = ()) -> CoreError:
-    """Add where to look when the outcome is unknown, and whether money moved for every method that pays.
-
-    That depends on how far `sending` had come; without it nothing was sent. The hosted API's words may repeat the
-    `secrets` that it was sent; they are covered. Any other token is where the failure leaves the program.
-    """
-    if secrets:
-        failure.message, failure.facts = redaction.without_tokens([failure.message, failure.facts], secrets)
-    if isinstance(failure, OutcomeUnknown) and method.verify and method.verify not in failure.message:
-        failure.message = f"{failure.message}; {method.verify} shows whether it acted"
-        failure.facts.setdefault("hint", f"Look at {method.verify} before making the call again.")
-    if method.effect is Effect.MONEY:
-        moved = {"not_sent": "no", "unknown": "unknown", "completed": "yes"}
-        failure.facts.setdefault("moneyMoved", moved[sending.effect if sending else "not_sent"])
-    return failure
-
-
-def given_up(invocation: Invocation | None) -> CoreError:
-    """Say of a call that did not end before the drain's deadline what became of it."""
-    return _cut_short(ShuttingDown("the program stopped before the call ended"), invocation)
-
-
-def cancelled(invocation: Invocation | None) -> CoreError:
-    """Say of a call that its caller cancelled what became of it."""
-    return _cut_short(Cancelled("the call was cancelled"), invocation)
-
-
-def _cut_short(failure: CoreError, invocation: Invocation | None) -> CoreError:
-    if invocation is None or invocation.method.effect is Effect.READ:
-        return failure
-    method, sent = invocation.method, invocation.sending.effect
-    failure.facts["effect"] = sent
-    if sent != "not_sent" and not method.effect.repeatable:
-        failure.facts["hint"] = settling_hint(method, invocation.key)
-    return told(failure, method, invocation.sending)

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from openhuman_core.backend.files import make_private_directory, open_private
 from openhuman_core.backend.times import rfc3339
 from openhuman_core.backend.vault import Vault
 from openhuman_core.errors import Configuration, InvalidParams, JournalUnavailable
+from openhuman_core.files import make_private_directory, open_private
 from openhuman_core.runtime import schema
 from openhuman_core.runtime.presence import Presence
 from openhuman_core.runtime.records import used_before

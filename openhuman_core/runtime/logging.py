@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import sys
 import threading
+from contextlib import suppress
 from functools import cached_property
 from queue import SimpleQueue
 from types import TracebackType
@@ -34,7 +36,7 @@ def configure(level: str, stream: TextIO, *, beside: bool = False) -> None:
 
     With `beside` a thread writes them, so that a stream that nobody reads holds up nothing; `close` ends it.
     """
-    handler: logging.Handler = _Beside(stream) if beside else logging.StreamHandler(stream)
+    handler = _Beside(stream) if beside else _Handler(stream)
     handler.setFormatter(_Formatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
@@ -59,12 +61,29 @@ def close() -> None:
         handler.close()
 
 
-class _Beside(logging.Handler):
+class _Handler(logging.StreamHandler[TextIO]):
+    """Says of a record that cannot be worded where it is from; logging would show its words and values as they are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except RecursionError:  # of what has itself inside; logging hands on any other failure by itself
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        unsound = log.makeRecord(record.name, record.levelno, __file__, 0, "a record cannot be worded", (), None)
+        unsound.problem, unsound.source = type(sys.exception()).__name__, f"{record.module}:{record.lineno}"
+        with suppress(OSError, ValueError):  # nobody will ever read it
+            self.stream.write(self.format(unsound) + self.terminator)
+
+
+class _Beside(_Handler):
     """Hands records to a thread that formats and writes them; past a bound they are dropped, and counted."""
 
     def __init__(self, stream: TextIO) -> None:
-        super().__init__()
-        self._stream = stream
+        self._lines = io.StringIO()
+        super().__init__(self._lines)
+        self._output = stream
         self._records: SimpleQueue[logging.LogRecord | None] = SimpleQueue()
         self._dropped = 0
         self._closing = threading.Event()
@@ -87,21 +106,26 @@ class _Beside(logging.Handler):
         records: list[logging.LogRecord | None] = []
         while None not in records:
             records = self._take()
+            if self._dropped:
+                count, self._dropped = self._dropped, 0
+                late = log.makeRecord(log.name, logging.WARNING, __file__, 0, "records dropped", (), None)
+                late.count = count
+                records.insert(0, late)
+            for record in records:
+                if record is not None:
+                    super().emit(record)
+            data = self._lines.getvalue().encode()
+            self._lines.seek(0)
+            self._lines.truncate()
             try:
-                lines = [self.format(record) for record in records if record is not None]
-                if self._dropped:
-                    count, self._dropped = self._dropped, 0
-                    late = log.makeRecord(log.name, logging.WARNING, __file__, 0, "records dropped", (), None)
-                    late.count = count
-                    lines.append(self.format(late))
-                self._put("".join(f"{line}\n" for line in lines).encode())
+                self._put(data)
             except (OSError, ValueError):  # nobody will ever read it
                 return
 
     def _put(self, data: bytes) -> None:
         """Write past the stream's buffer: its lock would be held for as long as nobody reads, and ends wait for it."""
         while data:
-            data = data[os.write(self._stream.fileno(), data) :]
+            data = data[os.write(self._output.fileno(), data) :]
 
     def _take(self) -> list[logging.LogRecord | None]:
         """Wait for a record, and give it with what comes behind it."""
@@ -117,13 +141,7 @@ class _Formatter(logging.Formatter):
     """python-json-logger's formatter, loaded when the first record is written: start-up does not wait for it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        try:
-            return self._json.format(record)
-        except Exception as problem:  # noqa: BLE001 - what a record holds is anybody's, and words itself
-            # Words that do not fit their record, say; logging would show both as they are.
-            told = log.makeRecord(record.name, record.levelno, __file__, 0, "a record cannot be worded", (), None)
-            told.problem, told.place = type(problem).__name__, f"{record.module}:{record.lineno}"
-            return self._json.format(told)
+        return self._json.format(record)
 
     @cached_property
     def _json(self) -> BaseJsonFormatter:

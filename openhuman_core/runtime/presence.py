@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from openhuman_core.backend.files import make_private_directory
+from openhuman_core.files import make_private_directory
 
 # How long one that looks whether another is there may hold that one's lock.
 LOOK_SECONDS = 5.0

@@ -20,9 +20,10 @@ from openhuman_core.protocol.framing import Decoder
 from openhuman_core.protocol.messages import Batch, Call, Malformed
 from openhuman_core.runtime import logging
 from openhuman_core.runtime.builtins import BUILTINS, DISCOVER, Program, Vitals, call_builtin
-from openhuman_core.runtime.calls import Calls, duplicate
+from openhuman_core.runtime.calls import Calls
 from openhuman_core.runtime.discovery import Discovery
-from openhuman_core.runtime.invoke import Invoker, given_up
+from openhuman_core.runtime.failures import duplicate, given_up
+from openhuman_core.runtime.invoke import Invoker
 from openhuman_core.runtime.logging import log
 from openhuman_core.runtime.outbox import BatchAnswers, Outbox, Replies, Sink
 from openhuman_core.runtime.parent import wait_for_end

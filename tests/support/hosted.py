@@ -19,7 +19,8 @@ from openhuman_core.backend.client import Backend
 from openhuman_core.backend.credentials import Credentials
 from openhuman_core.backend.vault import Vault
 from openhuman_core.errors import CoreError
-from openhuman_core.runtime.invoke import Invoker, Record, cancelled
+from openhuman_core.runtime.failures import cancelled
+from openhuman_core.runtime.invoke import Invoker, Record
 from openhuman_core.runtime.journal import Journal
 from openhuman_core.runtime.records import Records
 from openhuman_core.sandbox.app import create_app

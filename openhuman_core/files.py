@@ -14,12 +14,21 @@ from openhuman_core.errors import Configuration
 def make_private_directory(directory: Path) -> None:
     """Make a directory, and those above it that are missing, for this user alone.
 
-    Raises `Configuration` where others may write to it, and `OSError`.
+    Raises `Configuration` where it is another user's, or others may write to it, and `OSError`.
     """
     for path in (*reversed(directory.parents), directory):
         if not path.exists():
             path.mkdir(mode=0o700, exist_ok=True)
-    _check_directory(directory)
+    check_own(directory)
+
+
+def check_own(path: Path) -> None:
+    """Raise `Configuration` where what is there is another user's, or others may write to it, and `OSError`."""
+    found = path.stat()
+    if os.name == "posix" and found.st_uid not in (0, os.geteuid()):
+        raise Configuration(f"{path} is another user's", hint="Look who had it; name another home, or take it back.")
+    if os.name == "posix" and found.st_mode & 0o022:
+        raise Configuration(f"others may write to {path}", hint=f"Run: chmod go-w {path}")
 
 
 def read_private(path: Path) -> bytes:
@@ -50,16 +59,14 @@ def _check_private(path: Path, found: os.stat_result) -> None:
         raise Configuration(
             f"{path} is not this user's alone", hint=f"Look who had it, then: chmod 600 {path}, as its owner."
         )
-    _check_directory(path.parent)
-
-
-def _check_directory(directory: Path) -> None:
-    if os.name == "posix" and directory.stat().st_mode & 0o022:
-        raise Configuration(f"others may write to {directory}", hint=f"Run: chmod 700 {directory}")
+    check_own(path.parent)
 
 
 def write_private(path: Path, data: bytes, *, replace: bool) -> None:
-    """Write a file durably; an existing one is replaced, or wins where `replace` is false. Raises `OSError`."""
+    """Write a file durably; an existing one is replaced, or wins where `replace` is false.
+
+    Raises what `make_private_directory` does.
+    """
     import tempfile  # noqa: PLC0415 - most processes write no file
 
     make_private_directory(path.parent)
