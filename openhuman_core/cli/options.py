@@ -51,8 +51,8 @@ def params_of(method: Method) -> list[Param]:
     found: dict[str, Param] = {}
     for name, field in fields.items():
         if name not in NO_OPTIONS:
-            made = Param(name, _type_of(field.annotation), field.description or "", field.is_required())
-            found.setdefault(made.option, made)  # of two spellings of one name the first counts
+            param = Param(name, _type_of(field.annotation), field.description or "", field.is_required())
+            found.setdefault(param.option, param)  # of two spellings of one name the first counts
     return sorted(found.values(), key=lambda param: (not param.required, param.name in ("timeoutMs", "idempotencyKey")))
 
 
@@ -158,7 +158,10 @@ def _fields(model: Any) -> dict[str, Any]:
 
 
 def _type_of(annotation: Any) -> str:
-    """Name the JSON type of an annotation; of several the widest, apart from null."""
+    """Name the JSON type of an annotation; of several the widest, apart from null.
+
+    Its JSON Schema would say so too, but only once pydantic has built the model, and help would wait for that.
+    """
     if get_origin(annotation) is Annotated:
         return _type_of(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):

@@ -98,13 +98,13 @@ class Context:
         outcome = await self.relay(params)
         made = read_json(outcome.value)
         if isinstance(made, dict) and isinstance(made.get(url), str):
-            told = made.get("amountUsd")
+            stated = made.get("amountUsd")
             record = {
                 "method": self.method.name,
                 "bought": bought,
                 "url": made[url],
                 "ids": {name: made[name] for name in (link_id,) if isinstance(made.get(name), str)},
-                "amountUsd": told if isinstance(told, int | float) and not isinstance(told, bool) else amount,
+                "amountUsd": stated if isinstance(stated, int | float) and not isinstance(stated, bool) else amount,
                 "createdAt": rfc3339(time.time()),
                 "expiresAt": _text(made.get("expiresAt")),
                 "idempotencyKey": self.idempotency_key,

@@ -19,6 +19,11 @@ Handler = Callable[[Any, Any], Awaitable[RpcOutcome[Any]]]
 H = TypeVar("H", bound=Handler)
 
 
+def summary_of(handler: Callable[..., Any]) -> str:
+    """Give a handler's docstring as one line of text."""
+    return " ".join((inspect.getdoc(handler) or "").split())
+
+
 @dataclass(frozen=True)
 class Method:
     """One method.
@@ -60,7 +65,7 @@ class Method:
     @cached_property
     def summary(self) -> str:
         """The docstring as one line of text."""
-        return " ".join((inspect.getdoc(self.handler) or "").split())
+        return summary_of(self.handler)
 
     @cached_property
     def params(self) -> type[Params]:

@@ -5,16 +5,15 @@ OpenRPC 1.3.2 speaks draft-07 of JSON Schema, pydantic the 2020-12 draft: what d
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
 from openhuman_core import __version__, errors
 from openhuman_core.backend.route import Effect
-from openhuman_core.registry.method import Method
+from openhuman_core.registry.method import Method, summary_of
 from openhuman_core.registry.params import ReadOptions
 
 COMPONENTS = "#/components/schemas/"
@@ -43,7 +42,9 @@ def document(
     denial: Callable[[Method], str | None] = lambda _method: None,
 ) -> dict[str, Any]:
     """Build the OpenRPC document of the methods and the built-ins; `denial` says why a method may not be called."""
-    shapes, schemas = _shapes({**_results(methods), **_builtin_results(builtins)})
+    results = {method.name: method.result for method in methods}
+    results |= {name: get_type_hints(handler)["return"] for name, handler in builtins.items()}
+    shapes, schemas = _shapes(results)
     return {
         "openrpc": "1.3.2",
         "info": {
@@ -105,14 +106,6 @@ def schemas(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _results(methods: Iterable[Method]) -> dict[str, Any]:
-    return {method.name: method.result for method in methods}
-
-
-def _builtin_results(builtins: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
-    return {name: get_type_hints(handler)["return"] for name, handler in builtins.items()}
-
-
 def _shapes(types: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Make the schema of each type, and the definitions that they share."""
     inputs = [(name, "serialization", TypeAdapter(shape)) for name, shape in types.items()]
@@ -149,7 +142,7 @@ def _entry(method: Method, shape: dict[str, Any], denial: str | None) -> dict[st
 def _builtin_entry(name: str, handler: Callable[..., Any], shape: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
-        "summary": " ".join((inspect.getdoc(handler) or "").split()),
+        "summary": summary_of(handler),
         "tags": [{"name": name.partition(".")[0]}],
         "paramStructure": "by-name",
         "params": _params(ReadOptions),

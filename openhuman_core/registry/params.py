@@ -176,16 +176,16 @@ def check(model: type[P], options: type[ReadOptions], given: Any, name: str) -> 
     if given is None:
         given = {}
     if not isinstance(given, dict):
-        raise InvalidParams(f"invalid params: expected object or null, got {_json_type(given)}")
+        got = {list: "array", str: "string", bool: "bool"}.get(type(given), "number")
+        raise InvalidParams(f"invalid params: expected object or null, got {got}")
     own, common = _declared(model), _declared(options)
     for param, field in own.items():
         if param not in given and field.is_required():
             text = f"missing required param '{param}': {field.description}"
             raise InvalidParams(text, params=[{"path": param, "rule": "missing", "message": text}])
-    unknown = sorted(given.keys() - own.keys() - common.keys())
-    if unknown:
+    if unknown := sorted(given.keys() - own.keys() - common.keys()):
         text = f"unknown param '{unknown[0]}' for {name}"
-        raise InvalidParams(text, params=[{"path": param, "rule": "unknown", "message": text} for param in unknown[:1]])
+        raise InvalidParams(text, params=[{"path": unknown[0], "rule": "unknown", "message": text}])
     present = {
         param: value
         for param, value in given.items()
@@ -204,10 +204,7 @@ def _declared(model: type[Params]) -> Mapping[str, Any]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-M = TypeVar("M", bound=Params)
-
-
-def _validate(model: type[M], values: dict[str, Any], problems: list[ErrorDetails]) -> M | None:
+def _validate(model: type[P], values: dict[str, Any], problems: list[ErrorDetails]) -> P | None:
     try:
         return model.model_validate(values)
     except ValidationError as invalid:
@@ -256,9 +253,3 @@ REASONS = {
     "string_pattern_mismatch": "1 to 255 visible ASCII characters",
     "string_type": "a string",
 }
-
-
-def _json_type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    return "array" if isinstance(value, list) else "string" if isinstance(value, str) else "number"
