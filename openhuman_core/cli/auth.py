@@ -93,9 +93,9 @@ async def _state(app: App) -> dict[str, Any]:
 
 def _token(given: Mapping[str, Any]) -> str:
     """Read the token from where it is said to be, or ask for it."""
-    told = gather([TOKEN], given)
-    if TOKEN.name in told:
-        return str(told[TOKEN.name])
+    read = gather([TOKEN], given)
+    if TOKEN.name in read:
+        return str(read[TOKEN.name])
     if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError("nobody can be asked here: give --token-stdin or --token-file PATH")
     what = "API key" if given["kind"] == "api-key" else "Session token"

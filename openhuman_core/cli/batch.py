@@ -25,7 +25,7 @@ from openhuman_core.cli.call import in_app, loaded, who_is
 from openhuman_core.cli.failures import DONE, PARTLY_FAILED, error_of
 from openhuman_core.cli.output import put
 from openhuman_core.cli.rows import Result, Row, kept, rows
-from openhuman_core.cli.text import harmless, say
+from openhuman_core.cli.text import STDOUT, discard, harmless, say
 from openhuman_core.errors import CoreError, InvalidParams
 from openhuman_core.protocol import messages
 from openhuman_core.registry.method import Method
@@ -55,7 +55,7 @@ class Bulk:
     run: str | None
     yes: bool
     dry_run: bool
-    settings: Mapping[str, str | None]
+    settings: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -201,7 +201,7 @@ def _print(line: bytes, tally: Tally) -> None:
         put(line + b"\n")
     except OSError as problem:
         tally.lost = str(problem.strerror)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        discard(STDOUT)
 
 
 async def _say_at_times(tally: Tally) -> None:
@@ -269,5 +269,5 @@ def _described(app: App, bulk: Bulk, survey: Survey) -> str:
     credential = app.invoker.open().credentials.require(since=time.perf_counter())
     what = ", ".join(f"{count} x {name}" for name, count in survey.asking.items())
     amount = f" of {survey.usd:,.2f} USD" if survey.usd else ""
-    who = who_is({"account": credential.account()})
+    who = who_is(credential.account())
     return harmless(f"{bulk.name} holds {what}{amount}, as {who}, at {app.settings.base_url()}")

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 import anyio
 import click
+from typing_extensions import is_typeddict
 
 from openhuman_core.app import App
 from openhuman_core.backend.me import active_team_of, user_id_of
@@ -47,7 +48,7 @@ class Manner:
     output: Output
     yes: bool = False
     dry_run: bool = False
-    settings: Mapping[str, str | None] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
     all: bool = False
     open: bool = False
     wait: bool = False
@@ -58,13 +59,13 @@ def pages(method: Method) -> bool:
     return {"limit", "offset"} <= method.params.model_fields.keys()
 
 
-def loaded(options: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Settings:
+def loaded(options: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Settings:
     """Gather the settings, with those that were given as options before the environment's.
 
     Raises `Configuration`, and `click.UsageError` for an option's value.
     """
     try:
-        return load({name: value for name, value in options.items() if value is not None}, environ)
+        return load(options, environ)
     except UsageError as problem:
         raise click.UsageError(str(problem)) from problem
 
@@ -142,12 +143,12 @@ def describe(plan: Mapping[str, Any]) -> str:
     request = plan["request"]
     body = ", ".join(f"{name} {_brief(value)}" for name, value in (request["body"] or {}).items())
     what = f"{plan['method']}{f' ({body})' if body else ''}"
-    return harmless(f"{what}: {request['verb']} {request['url']}, as {who_is(plan)}")
+    return harmless(f"{what}: {request['verb']} {request['url']}, as {who_is(plan['account'])}")
 
 
-def who_is(plan: Mapping[str, Any]) -> str:
-    """Name the account of a call, short."""
-    return harmless(str(plan["account"])[:LONGEST_NAME])
+def who_is(account: str | None) -> str:
+    """Name an account, short."""
+    return str(account)[:LONGEST_NAME]
 
 
 async def account_of(app: App) -> tuple[str | None, str | None]:
@@ -210,7 +211,7 @@ async def _all_pages(app: App, method: Method, params: dict[str, Any]) -> RpcOut
 
 def _items(method: Method, page: Any) -> list[Any] | None:
     """Give the list of a page: the one that the method's result is documented with, else the only one."""
-    documented = get_type_hints(method.result) if hasattr(method.result, "__total__") else {}
+    documented = get_type_hints(method.result) if is_typeddict(method.result) else {}
     for name, hint in documented.items():
         if get_origin(hint) is list and isinstance(page, dict) and isinstance(page.get(name), list):
             found: list[Any] = page[name]

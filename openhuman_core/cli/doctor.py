@@ -20,7 +20,7 @@ from openhuman_core.settings import Settings
 TOLERATED_SKEW_SECONDS = 30.0
 
 
-def examine(output: Output, options: Mapping[str, str | None]) -> int:
+def examine(output: Output, options: Mapping[str, str]) -> int:
     """Print what was found; gives the exit code of the first thing that is wrong."""
     environ: Mapping[str, str] = os.environ
     problem = None
@@ -28,8 +28,7 @@ def examine(output: Output, options: Mapping[str, str | None]) -> int:
         environ = {**sources.named_dotenv(environ), **environ}
         settings = loaded(options, environ)
     except Configuration as failure:
-        given = {name: value for name, value in options.items() if value is not None}
-        profile = configuration.profile_of(given, environ)
+        profile = configuration.profile_of(options, environ)
         problem, settings = failure, Settings(home=configuration.home_of(environ), profile=profile)
     checks, code = in_app(settings, lambda app: _examine(_Checks(app, problem)))
     output.show({"checks": checks})
@@ -50,8 +49,8 @@ class _Checks:
 
     async def home(self) -> str:
         core = self.app.settings.core
-        place = next(path for path in (core, *core.parents) if path.exists())
-        if not os.access(place, os.W_OK):
+        nearest = next(path for path in (core, *core.parents) if path.exists())
+        if not os.access(nearest, os.W_OK):
             raise Configuration(f"{core} cannot be written", hint="Make it writable, or set OPENHUMAN_WORKSPACE.")
         return str(core)
 

@@ -63,21 +63,21 @@ def error_of(failure: CoreError) -> dict[str, Any]:
     """Give the wire's error for a caller who types commands."""
     data = failure.data()
     hint = {"hint": as_typed(data["hint"])} if data.get("hint") else {}
-    told: dict[str, Any] = without_tokens({"code": failure.code, "message": failure.message, **data, **hint})
-    return told
+    error: dict[str, Any] = without_tokens({"code": failure.code, "message": failure.message, **data, **hint})
+    return error
 
 
 def in_one_line(failure: CoreError, *, as_json: bool) -> str:
     """Word a failure for stderr, without anything that could move a terminal's cursor."""
-    data = error_of(failure)
+    error = error_of(failure)
     if as_json:
-        return json.dumps({"error": data})
-    told = {
-        "retryable": "yes" if data["retryable"] else "no",
-        "money moved": data.get("moneyMoved"),
-        "effect": data.get("effect"),
-        "retryAfterMs": data.get("retryAfterMs"),
-        "hint": data.get("hint"),
+        return json.dumps({"error": error})
+    facts = {
+        "retryable": "yes" if error["retryable"] else "no",
+        "money moved": error.get("moneyMoved"),
+        "effect": error.get("effect"),
+        "retryAfterMs": error.get("retryAfterMs"),
+        "hint": error.get("hint"),
     }
-    facts = "; ".join(f"{name}: {value}" for name, value in told.items() if value is not None)
-    return harmless(f"{PROGRAM}: {data['kind']}: {data['message']} ({facts})")
+    shown = "; ".join(f"{name}: {value}" for name, value in facts.items() if value is not None)
+    return harmless(f"{PROGRAM}: {error['kind']}: {error['message']} ({shown})")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import json
-import os
 import re
 import sys
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ import click
 
 from openhuman_core import __version__
 from openhuman_core.cli.failures import DONE, EXIT_CODES, PROGRAM, USAGE, OutputNotWritten, in_one_line
-from openhuman_core.cli.text import kebab, say
+from openhuman_core.cli.text import STDOUT, discard, kebab, say
 from openhuman_core.cli.topics import TOPICS
 from openhuman_core.cli.tree import (
     GROUPS,
@@ -60,7 +59,7 @@ def run(words: list[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except SystemExit:  # click's own end where whoever read has enough
-        _drop_output()
+        discard(STDOUT)
         return DONE
     except (BaseExceptionGroup, click.ClickException, click.Abort, CoreError, KeyboardInterrupt, OSError) as problem:
         return _ended(problem, as_json="--json" in map(kebab, words))
@@ -85,7 +84,7 @@ def _ended(problem: BaseException, *, as_json: bool) -> int:
         case click.Abort() | KeyboardInterrupt():
             failure = Cancelled("interrupted")
         case BrokenPipeError():  # whoever read has enough
-            _drop_output()
+            discard(STDOUT)
             return DONE
         case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO | errno.EBADF):
             failure = OutputNotWritten(f"the output cannot be written: {problem.strerror}")
@@ -94,14 +93,9 @@ def _ended(problem: BaseException, *, as_json: bool) -> int:
         case _:
             raise problem
     if isinstance(failure, OutputNotWritten):
-        _drop_output()
+        discard(STDOUT)
     say(in_one_line(failure, as_json=as_json))
     return EXIT_CODES[failure.kind]
-
-
-def _drop_output() -> None:
-    """Let what is still to be written go nowhere, or the end of the program would fail on it again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 @click.group(
@@ -139,12 +133,11 @@ def call(method: str, params: str | None, **given: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def methods(*, as_json: bool) -> None:
     """List every method with its effect and what it does."""
-    import inspect  # noqa: PLC0415 - help has no use for it
-
-    from openhuman_core.app import registry  # noqa: PLC0415 - see above
+    from openhuman_core.app import registry  # noqa: PLC0415 - help has no use for it
+    from openhuman_core.registry.method import summary_of  # noqa: PLC0415 - see above
     from openhuman_core.runtime.builtins import BUILTINS  # noqa: PLC0415 - see above
 
-    rows = [(name, "read", inspect.getdoc(handler) or "") for name, handler in BUILTINS.items()]
+    rows = [(name, "read", summary_of(handler)) for name, handler in BUILTINS.items()]
     rows += [(method.name, method.effect.value, method.summary) for method in registry().all()]
     if as_json:
         names = ("method", "effect", "summary")
@@ -161,10 +154,11 @@ class _ServeCommand(Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         from openhuman_core.settings import FLAGS  # noqa: PLC0415 - help of the whole has no use for it
 
-        helps = {flag: f"{item.metadata['help']} [default: {item.default}]" for flag, item in FLAGS.items()}
-        is_flag = {flag: isinstance(item.default, bool) for flag, item in FLAGS.items()}
-        flags = [click.Option([f"--{flag}"], is_flag=is_flag[flag], help=text) for flag, text in helps.items()]
-        return [*flags, *super().get_params(ctx)]
+        options: list[click.Parameter] = []
+        for flag, item in FLAGS.items():
+            text = f"{item.metadata['help']} [default: {item.default}]"
+            options.append(click.Option([f"--{flag}"], is_flag=isinstance(item.default, bool), help=text))
+        return [*options, *super().get_params(ctx)]
 
 
 @cli.command(cls=_ServeCommand, epilog=example("openhuman-core serve --read-only"))

@@ -18,7 +18,7 @@ from openhuman_core.protocol import messages
 from openhuman_core.registry.method import Method
 from openhuman_core.runtime.redaction import redact
 
-# On a command line progress is shown, not told to somebody.
+# On a command line progress goes to stderr, and needs no name.
 NO_OPTIONS = ("progressToken",)
 TYPES = {
     "bool": "boolean",

@@ -7,6 +7,7 @@ import re
 
 import click
 
+STDOUT, STDERR = 1, 2
 # Controls of ASCII and Latin-1, line separators, and what turns the direction of text.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -21,7 +22,12 @@ def say(text: str, *, nl: bool = True) -> None:
     try:
         click.echo(text, err=True, nl=nl)
     except (OSError, ValueError):  # nobody does, the disk is full, or it is closed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        discard(STDERR)
+
+
+def discard(descriptor: int) -> None:
+    """Let what is still to be written there go nowhere, or the end of the program would fail on it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def kebab(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import shlex
 from collections.abc import Callable, Mapping
@@ -156,9 +155,9 @@ def manner_options() -> list[click.Parameter]:
     ]
 
 
-def settings_of(given: Mapping[str, Any]) -> dict[str, str | None]:
-    """Read the options that are settings."""
-    return {name: given.get(name) for name in SETTINGS}
+def settings_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """Read the options that are settings, of those that were given."""
+    return {name: given[name] for name in SETTINGS if given.get(name) is not None}
 
 
 def output_options() -> list[click.Parameter]:
@@ -191,14 +190,14 @@ def manner_of(given: Mapping[str, Any]) -> Any:
 
 def _builtin_command(name: str, method: str) -> click.Command:
     from openhuman_core.cli.call import perform  # noqa: PLC0415 - help of the whole has no use for it
+    from openhuman_core.registry.method import summary_of  # noqa: PLC0415 - see above
     from openhuman_core.runtime.builtins import BUILTINS  # noqa: PLC0415 - see above
 
-    text = " ".join((inspect.getdoc(BUILTINS[method]) or "").split())
     return Command(
         name,
         callback=lambda **given: perform(method, None, manner_of(given)),
         params=[*output_options(), YES],
-        help=text,
+        help=summary_of(BUILTINS[method]),
     )
 
 
