@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from openhuman_core.protocol.messages import RawJson, outcome
 
 T = TypeVar("T")
+Anything = dict[str, Any]  # the shape of an object whose members are not documented
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -49,6 +49,3 @@ class ClaimParams(Params):
     # A blank code is sent: the hosted API has the better answer to it.
     code: Annotated[str, AfterValidator(trim)] = Field(description="Referral code of another user.")
     device_fingerprint: OptionalText = Field(None, description="What tells this device from others.")
-
-
-Anything = dict[str, Any]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from openhuman_core.backend import me
 from openhuman_core.backend.route import Route
 
-ME = me.ME
 CONSUME_LOGIN_TOKEN = Route("POST", "/auth/login-token/consume", body={"token": "loginToken"})

@@ -23,7 +23,7 @@ from openhuman_core.errors import (
 )
 from openhuman_core.registry.context import Context
 from openhuman_core.registry.method import Namespace
-from openhuman_core.registry.outcome import RpcOutcome
+from openhuman_core.registry.outcome import Anything, RpcOutcome
 from openhuman_core.registry.params import NoParams
 
 auth = Namespace("auth")
@@ -35,14 +35,14 @@ _SIGNS_OUT = re.compile(r"session[ _]expired", re.IGNORECASE)
 _NO_VERDICT = (BackendUnavailable, BackendTimeout, BadBackendResponse, RateLimited)
 
 
-@auth.method(adapter.ME, effect=Effect.WRITE, needs_credential=False, log="session stored")
+@auth.method(me.ME, effect=Effect.WRITE, needs_credential=False, log="session stored")
 async def store_session(ctx: Context, params: models.StoreSessionParams) -> RpcOutcome[models.ProfileSummary]:
     """Verify a session token with the hosted API and store it."""
     base_url = ctx.backend.base_url
     credential = Credential("session", params.token)
     try:
         credential.check_expiry()
-        profile = await ctx.send(adapter.ME, {}, credential=credential)
+        profile = await ctx.send(me.ME, {}, credential=credential)
     except _NO_VERDICT as failure:
         raise type(failure)(_failed(failure.message), **_harmless(failure.facts)) from failure
     except SessionExpired as failure:
@@ -57,7 +57,7 @@ async def store_session(ctx: Context, params: models.StoreSessionParams) -> RpcO
     user = params.user if params.user is not None else me.user_of(profile)
     entry = await ctx.credentials.save("session", params.token, user_id, user, verified=verified_id is not None)
     return ctx.outcome(
-        _summary(entry, ctx.credentials.settings.profile), f"session JWT verified via {adapter.ME} on {base_url}"
+        _summary(entry, ctx.credentials.settings.profile), f"session JWT verified via {me.ME} on {base_url}"
     )
 
 
@@ -96,8 +96,8 @@ async def get_session_token(ctx: Context, params: NoParams) -> RpcOutcome[models
     return ctx.outcome({"token": token})
 
 
-@auth.method(adapter.ME, effect=Effect.READ, log="current user fetched")
-async def get_me(ctx: Context, params: NoParams) -> RpcOutcome[models.Anything]:
+@auth.method(me.ME, effect=Effect.READ, log="current user fetched")
+async def get_me(ctx: Context, params: NoParams) -> RpcOutcome[Anything]:
     """Give the user that calls are made as."""
     return await ctx.relay(params)
 
@@ -111,7 +111,7 @@ async def consume_login_token(ctx: Context, params: models.LoginTokenParams) -> 
 
 
 def _failed(reason: str) -> str:
-    return f"Session validation failed ({adapter.ME}): {_SIGNS_OUT.sub('session refused', reason)}"
+    return f"Session validation failed ({me.ME}): {_SIGNS_OUT.sub('session refused', reason)}"
 
 
 def _harmless(facts: dict[str, Any]) -> dict[str, Any]:

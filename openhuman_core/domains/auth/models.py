@@ -108,6 +108,3 @@ class SessionToken(TypedDict):
 
 class JwtToken(TypedDict):
     jwtToken: str
-
-
-Anything = dict[str, Any]

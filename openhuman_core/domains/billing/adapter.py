@@ -7,11 +7,6 @@ from typing import Any
 from openhuman_core.backend.route import Route, keys
 
 FINAL_STATUSES = ("COMPLETED", "OVERPAID", "UNDERPAID", "EXPIRED")
-# How often a charge is looked at: soon at first, for a payer who sits at the page.
-FIRST_LOOK_SECONDS = 1.0
-LOOK_FACTOR = 1.5
-LOOK_TAKES_SECONDS = (1.0, 30.0)  # what one look is given, however little or much time is left
-LONGEST_LOOK_SECONDS = 15.0
 
 CURRENT_PLAN = Route("GET", "/payments/stripe/currentPlan")
 SUMMARY = Route("GET", "/payments/summary")

@@ -10,10 +10,16 @@ from openhuman_core.domains.billing import adapter, models
 from openhuman_core.errors import CoreError
 from openhuman_core.registry.context import Context
 from openhuman_core.registry.method import Namespace
-from openhuman_core.registry.outcome import RpcOutcome
+from openhuman_core.registry.outcome import Anything, RpcOutcome
 from openhuman_core.registry.params import NoParams
 
 billing = Namespace("billing")
+
+# How long to wait before a charge is looked at again: little at first, for a payer who sits at the page.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0
+PAUSE_FACTOR = 1.5
+# What one look is given, however little or much time is left.
+SHORTEST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 1.0, 30.0
 
 
 @billing.method(adapter.CURRENT_PLAN, effect=Effect.READ, log="current plan fetched from backend")
@@ -23,13 +29,13 @@ async def get_current_plan(ctx: Context, params: NoParams) -> RpcOutcome[models.
 
 
 @billing.method(adapter.SUMMARY, effect=Effect.READ, log="billing summary fetched")
-async def get_summary(ctx: Context, params: NoParams) -> RpcOutcome[models.Anything]:
+async def get_summary(ctx: Context, params: NoParams) -> RpcOutcome[Anything]:
     """Give the account's billing at a glance."""
     return await ctx.relay(params)
 
 
 @billing.method(adapter.PLANS, effect=Effect.READ, log="plans fetched from backend")
-async def list_plans(ctx: Context, params: NoParams) -> RpcOutcome[list[models.Anything]]:
+async def list_plans(ctx: Context, params: NoParams) -> RpcOutcome[list[Anything]]:
     """List the plans that can be bought."""
     return await ctx.relay(params)
 
@@ -77,13 +83,13 @@ async def create_setup_intent(ctx: Context, params: NoParams) -> RpcOutcome[mode
 
 
 @billing.method(adapter.UPDATE_CARD, effect=Effect.WRITE, log="saved card updated")
-async def update_card(ctx: Context, params: models.UpdateCardParams) -> RpcOutcome[models.Anything]:
+async def update_card(ctx: Context, params: models.UpdateCardParams) -> RpcOutcome[Anything]:
     """Change a saved card; the payload is sent as it is."""
     return await ctx.relay(params)
 
 
 @billing.method(adapter.DELETE_CARD, effect=Effect.WRITE, destructive=True, log="saved card deleted")
-async def delete_card(ctx: Context, params: models.CardParams) -> RpcOutcome[models.Anything]:
+async def delete_card(ctx: Context, params: models.CardParams) -> RpcOutcome[Anything]:
     """Delete a saved card; deleting the default card makes another one the default."""
     return await ctx.relay(params)
 
@@ -167,13 +173,12 @@ async def wait_for_payment(ctx: Context, params: models.WaitParams) -> RpcOutcom
         params.timeout_seconds if ctx.timeout_seconds is None else min(params.timeout_seconds, ctx.timeout_seconds)
     )
     deadline = anyio.current_time() + patience
-    pause, charge, last = adapter.FIRST_LOOK_SECONDS, None, None
+    look = {"gatewayTransactionId": params.gateway_transaction_id}
+    pause, charge, last = FIRST_PAUSE_SECONDS, None, None
     while True:
         left = deadline - anyio.current_time()
+        seconds = min(max(left, SHORTEST_LOOK_SECONDS), LONGEST_LOOK_SECONDS)
         try:
-            look = {"gatewayTransactionId": params.gateway_transaction_id}
-            shortest, longest = adapter.LOOK_TAKES_SECONDS
-            seconds = min(max(left, shortest), longest)
             charge = await ctx.send(adapter.COINBASE_CHARGE, look, timeout_seconds=seconds)
         except CoreError as failure:
             if charge is None or not failure.retryable:
@@ -186,4 +191,4 @@ async def wait_for_payment(ctx: Context, params: models.WaitParams) -> RpcOutcom
         if status in adapter.FINAL_STATUSES or anyio.current_time() + pause > deadline:
             return ctx.outcome(charge)
         await anyio.sleep(pause)
-        pause = min(pause * adapter.LOOK_FACTOR, adapter.LONGEST_LOOK_SECONDS)
+        pause = min(pause * PAUSE_FACTOR, LONGEST_PAUSE_SECONDS)

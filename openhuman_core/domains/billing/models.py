@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
@@ -41,13 +41,12 @@ class AutoRechargeParams(Params):
     payload: Payload = Field(description="The settings to change, as the hosted API names them.")
 
 
-class UpdateCardParams(Params):
-    payment_method_id: Segment = Field(description="Id of the saved card.")
-    payload: Payload = Field(description="What to change about the card, as the hosted API names it.")
-
-
 class CardParams(Params):
     payment_method_id: Segment = Field(description="Id of the saved card.")
+
+
+class UpdateCardParams(CardParams):
+    payload: Payload = Field(description="What to change about the card, as the hosted API names it.")
 
 
 class PurchasePlanParams(Params):
@@ -238,6 +237,3 @@ class Coupon(TypedDict):
     fulfilled: bool
     fulfilledAt: str | None
     activationCondition: str | None
-
-
-Anything = dict[str, Any]

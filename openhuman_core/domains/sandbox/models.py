@@ -29,6 +29,3 @@ class FaultParams(Params):
 class SettleParams(Params):
     id: Text = Field(description="Id of a payment link: its gatewayTransactionId or sessionId.")
     outcome: Literal["pay", "decline"] = Field(description="What the payer does.")
-
-
-Anything = dict[str, Any]

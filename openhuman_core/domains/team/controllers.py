@@ -6,7 +6,7 @@ from openhuman_core.backend.route import Effect
 from openhuman_core.domains.team import adapter, models
 from openhuman_core.registry.context import Context
 from openhuman_core.registry.method import Namespace
-from openhuman_core.registry.outcome import RpcOutcome
+from openhuman_core.registry.outcome import Anything, RpcOutcome
 from openhuman_core.registry.params import NoParams
 
 team = Namespace("team")
@@ -45,13 +45,13 @@ async def update_team(ctx: Context, params: models.UpdateTeamParams) -> RpcOutco
 
 
 @team.method(adapter.DELETE_TEAM, effect=Effect.WRITE, destructive=True, log="team deleted via backend")
-async def delete_team(ctx: Context, params: models.TeamParams) -> RpcOutcome[models.Anything]:
+async def delete_team(ctx: Context, params: models.TeamParams) -> RpcOutcome[Anything]:
     """Delete a team."""
     return await ctx.relay(params)
 
 
 @team.method(adapter.SWITCH_TEAM, effect=Effect.WRITE, log="active team switched via backend")
-async def switch_team(ctx: Context, params: models.TeamParams) -> RpcOutcome[models.Anything]:
+async def switch_team(ctx: Context, params: models.TeamParams) -> RpcOutcome[Anything]:
     """Make a team the user's active one."""
     return await ctx.relay(params)
 
@@ -63,13 +63,13 @@ async def switch_team(ctx: Context, params: models.TeamParams) -> RpcOutcome[mod
     log="team left via backend",
     verify="openhuman.team_list_teams",
 )
-async def leave_team(ctx: Context, params: models.TeamParams) -> RpcOutcome[models.Anything]:
+async def leave_team(ctx: Context, params: models.TeamParams) -> RpcOutcome[Anything]:
     """Leave a team."""
     return await ctx.relay(params)
 
 
 @team.method(adapter.JOIN_TEAM, effect=Effect.CREATE, log="team joined via backend", verify="openhuman.team_list_teams")
-async def join_team(ctx: Context, params: models.CodeParams) -> RpcOutcome[models.Anything]:
+async def join_team(ctx: Context, params: models.CodeParams) -> RpcOutcome[Anything]:
     """Join a team with the code of an invite."""
     return await ctx.relay(params)
 
@@ -81,7 +81,7 @@ async def list_members(ctx: Context, params: models.TeamParams) -> RpcOutcome[li
 
 
 @team.method(adapter.REMOVE_MEMBER, effect=Effect.WRITE, destructive=True, log="team member removed via backend")
-async def remove_member(ctx: Context, params: models.MemberParams) -> RpcOutcome[models.Anything]:
+async def remove_member(ctx: Context, params: models.MemberParams) -> RpcOutcome[Anything]:
     """Remove a member from a team."""
     return await ctx.relay(params)
 
@@ -89,7 +89,7 @@ async def remove_member(ctx: Context, params: models.MemberParams) -> RpcOutcome
 @team.method(
     adapter.CHANGE_MEMBER_ROLE, effect=Effect.WRITE, destructive=True, log="team member role updated via backend"
 )
-async def change_member_role(ctx: Context, params: models.RoleParams) -> RpcOutcome[models.Anything]:
+async def change_member_role(ctx: Context, params: models.RoleParams) -> RpcOutcome[Anything]:
     """Change a member's role."""
     return await ctx.relay(params)
 
@@ -111,7 +111,7 @@ async def create_invite(ctx: Context, params: models.CreateInviteParams) -> RpcO
     log="team invite sent via backend",
     verify="openhuman.team_list_invites",
 )
-async def send_email_invite(ctx: Context, params: models.EmailInviteParams) -> RpcOutcome[models.Anything]:
+async def send_email_invite(ctx: Context, params: models.EmailInviteParams) -> RpcOutcome[Anything]:
     """Send an invite by e-mail."""
     return await ctx.relay(params)
 
@@ -123,13 +123,13 @@ async def list_invites(ctx: Context, params: models.TeamParams) -> RpcOutcome[li
 
 
 @team.method(adapter.REVOKE_INVITE, effect=Effect.WRITE, log="team invite revoked via backend")
-async def revoke_invite(ctx: Context, params: models.InviteParams) -> RpcOutcome[models.Anything]:
+async def revoke_invite(ctx: Context, params: models.InviteParams) -> RpcOutcome[Anything]:
     """Revoke an invite."""
     return await ctx.relay(params)
 
 
 @team.method(adapter.BILLING_PLAN, effect=Effect.READ, log="team billing plan fetched from backend")
-async def get_billing_plan(ctx: Context, params: models.TeamParams) -> RpcOutcome[models.Anything]:
+async def get_billing_plan(ctx: Context, params: models.TeamParams) -> RpcOutcome[Anything]:
     """Give a team's plan."""
     return await ctx.relay(params)
 

@@ -146,6 +146,3 @@ class PurchaseSession(TypedDict):
 
 class TeamPortal(TypedDict):
     portalUrl: str
-
-
-Anything = dict[str, Any]
