@@ -15,12 +15,12 @@ from openhuman_core.cli.failures import DONE, SIGN_IN
 from openhuman_core.cli.options import Param, gather, options_for
 from openhuman_core.cli.tree import (
     DRY_RUN,
+    OUTPUT_OPTIONS,
     SETTING_OPTIONS,
     YES,
     Command,
     manner_of,
     output_of,
-    output_options,
     settings_of,
 )
 from openhuman_core.errors import CoreError
@@ -103,7 +103,7 @@ def _token(given: Mapping[str, Any]) -> str:
 
 
 def _command(callback: Any, *options: click.Parameter) -> click.Command:
-    name, params = callback.__name__, [*options, *SETTING_OPTIONS, *output_options(), YES]
+    name, params = callback.__name__, [*options, *SETTING_OPTIONS, *OUTPUT_OPTIONS, YES]
     return Command(name, callback=callback, params=params, help=callback.__doc__)
 
 

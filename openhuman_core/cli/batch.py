@@ -24,7 +24,7 @@ from openhuman_core.cli.asking import confirm
 from openhuman_core.cli.call import in_app, loaded, who_is
 from openhuman_core.cli.failures import DONE, PARTLY_FAILED, error_of
 from openhuman_core.cli.output import put
-from openhuman_core.cli.rows import Result, Row, kept, rows
+from openhuman_core.cli.rows import Row, kept, rows
 from openhuman_core.cli.text import STDOUT, discard, harmless, say
 from openhuman_core.errors import CoreError, InvalidParams
 from openhuman_core.protocol import messages
@@ -64,6 +64,27 @@ class Bulk:
 
 
 @dataclass(slots=True)
+class Survey:
+    """What a file holds: how many rows, and of those that ask first how many of each method, and the USD of all."""
+
+    rows: int = 0
+    asking: Counter[str] = field(default_factory=Counter)
+    usd: float = 0
+    pays: bool = False
+    writes_in_active_team: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of a row, and the line that is printed for it."""
+
+    line: bytes
+    failed: bool = False
+    unknown: bool = False
+    replayed: bool = False
+
+
+@dataclass(slots=True)
 class Tally:
     """What came of the rows of a run so far, of `total`."""
 
@@ -90,9 +111,9 @@ def run_bulk(bulk: Bulk) -> int:
 
 async def _run(app: App, bulk: Bulk, source: TextIO) -> int:
     survey = _survey(app.registry, bulk, source)
-    if survey.asking and not bulk.dry_run:
-        confirm(_described(app, bulk, survey), yes=bulk.yes, pays=survey.pays)
     if not bulk.dry_run:
+        if survey.asking:
+            confirm(_described(app, bulk, survey), yes=bulk.yes, pays=survey.pays)
         try:  # rows that name a team are compared with it one by one; the others act in the active one
             await app.check_account(None if survey.writes_in_active_team else app.settings.expect_team)
         except CoreError as failure:
@@ -111,15 +132,41 @@ async def _run(app: App, bulk: Bulk, source: TextIO) -> int:
     return _summary(tally)
 
 
+def _survey(registry: Registry, bulk: Bulk, source: TextIO) -> Survey:
+    """Read the file once, before anything is made of it."""
+    found = Survey()
+    for row in rows(registry, bulk.method, source):
+        found.rows += 1
+        if row.method is None or row.failure is not None:
+            continue
+        found.writes_in_active_team |= row.method.writes and not row.params.get("teamId")
+        if row.method.asks_first:
+            found.asking[row.method.name] += 1
+            found.pays |= row.method.effect is Effect.MONEY
+            amount = row.params.get(row.method.spends or "")
+            if isinstance(amount, int | float) and not isinstance(amount, bool) and 0 < amount <= sys.float_info.max:
+                found.usd += amount
+    return found
+
+
+def _described(app: App, bulk: Bulk, survey: Survey) -> str:
+    """Say what a run holds, for whom and where; raises the `CoreError`s of calls without a credential."""
+    credential = app.invoker.open().credentials.require(since=time.perf_counter())
+    what = ", ".join(f"{count} x {name}" for name, count in survey.asking.items())
+    amount = f" of {survey.usd:,.2f} USD" if survey.usd else ""
+    who = who_is(credential.account())
+    return harmless(f"{bulk.name} holds {what}{amount}, as {who}, at {app.settings.base_url()}")
+
+
 async def _make_all(app: App, bulk: Bulk, asked: Iterator[Row], tally: Tally) -> None:
-    window: dict[int, Row] = {}  # rows that were begun and not printed yet
+    window: dict[int, Result | None] = {}  # what came of the rows that were begun and not printed yet
     slots, room = anyio.Semaphore(bulk.concurrency), anyio.Event()
     seen: Counter[bytes] = Counter()
     next_start = anyio.current_time()
 
     async def make(row: Row) -> None:
         nonlocal room
-        row.result = await _result(app, row, dry_run=bulk.dry_run)
+        window[row.number] = await _result(app, row, dry_run=bulk.dry_run)
         slots.release()
         _print_ready(window, tally)
         room.set()
@@ -136,7 +183,7 @@ async def _make_all(app: App, bulk: Bulk, asked: Iterator[Row], tally: Tally) ->
                 next_start = max(next_start, anyio.current_time()) + 1 / bulk.rate
             if tally.lost:
                 break
-            window[row.number] = row
+            window[row.number] = None
             tasks.start_soon(make, row)
 
 
@@ -180,18 +227,18 @@ async def _result(app: App, row: Row, *, dry_run: bool) -> Result:
     return Result(replayed=replayed, line=b'%b,"result":%b}' % (made[:-1], messages.encode(outcome.value)))
 
 
-def _print_ready(window: dict[int, Row], tally: Tally) -> None:
+def _print_ready(window: dict[int, Result | None], tally: Tally) -> None:
     """Print the rows at the head of the window that are done, in their order."""
-    for number, row in [*window.items()]:
-        if row.result is None:
+    for number, result in [*window.items()]:
+        if result is None:
             break
         del window[number]
         tally.done += 1
-        tally.replayed += row.result.replayed
-        tally.failed += row.result.failed
-        if row.result.unknown:
+        tally.replayed += result.replayed
+        tally.failed += result.failed
+        if result.unknown:
             tally.unknown.append(number)
-        _print(row.result.line, tally)
+        _print(result.line, tally)
     _say_progress(tally)
 
 
@@ -234,40 +281,3 @@ def _summary(tally: Tally) -> int:
     if tally.lost:
         say(f"The output cannot be written ({tally.lost}): {tally.total - tally.done} rows were not begun")
     return PARTLY_FAILED if tally.failed or tally.lost else DONE
-
-
-@dataclass(slots=True)
-class Survey:
-    """What a file holds: how many rows, and of those that ask first how many of each method, and the USD of all."""
-
-    rows: int = 0
-    asking: Counter[str] = field(default_factory=Counter)
-    usd: float = 0
-    pays: bool = False
-    writes_in_active_team: bool = False
-
-
-def _survey(registry: Registry, bulk: Bulk, source: TextIO) -> Survey:
-    """Read the file once, before anything is made of it."""
-    found = Survey()
-    for row in rows(registry, bulk.method, source):
-        found.rows += 1
-        if row.method is None or row.failure is not None:
-            continue
-        found.writes_in_active_team |= row.method.writes and not row.params.get("teamId")
-        if row.method.asks_first:
-            found.asking[row.method.name] += 1
-            found.pays |= row.method.effect is Effect.MONEY
-            amount = row.params.get(row.method.spends or "")
-            if isinstance(amount, int | float) and not isinstance(amount, bool) and 0 < amount <= sys.float_info.max:
-                found.usd += amount
-    return found
-
-
-def _described(app: App, bulk: Bulk, survey: Survey) -> str:
-    """Say what a run holds, for whom and where; raises the `CoreError`s of calls without a credential."""
-    credential = app.invoker.open().credentials.require(since=time.perf_counter())
-    what = ", ".join(f"{count} x {name}" for name, count in survey.asking.items())
-    amount = f" of {survey.usd:,.2f} USD" if survey.usd else ""
-    who = who_is(credential.account())
-    return harmless(f"{bulk.name} holds {what}{amount}, as {who}, at {app.settings.base_url()}")

@@ -19,15 +19,15 @@ from openhuman_core.cli.text import STDOUT, discard, kebab, say
 from openhuman_core.cli.topics import TOPICS
 from openhuman_core.cli.tree import (
     GROUPS,
+    MANNER_OPTIONS,
+    OUTPUT_OPTIONS,
     SETTING_OPTIONS,
     SETTINGS,
     Command,
     MethodGroup,
     example,
     manner_of,
-    manner_options,
     output_of,
-    output_options,
     settings_of,
 )
 from openhuman_core.errors import Cancelled, Configuration, CoreError, InvalidParams
@@ -117,7 +117,7 @@ for group in GROUPS:
 
 
 @cli.command(
-    params=[*output_options(), *manner_options()],
+    params=[*OUTPUT_OPTIONS, *MANNER_OPTIONS],
     epilog=example("""openhuman-core call openhuman.billing_get_transactions --params '{"limit": 5}'"""),
 )
 @click.argument("method")
@@ -212,7 +212,7 @@ def completion(shell: str) -> None:
         click.echo(kind(cli, {}, PROGRAM, "_OPENHUMAN_CORE_COMPLETE").source())
 
 
-@cli.command(params=[*SETTING_OPTIONS, *output_options(), YES])
+@cli.command(params=[*SETTING_OPTIONS, *OUTPUT_OPTIONS, YES])
 def doctor(**given: Any) -> int:
     """Look at what calls depend on, and say what to do where something is wrong."""
     from openhuman_core.cli.doctor import examine  # noqa: PLC0415 - help has no use for it
@@ -220,7 +220,7 @@ def doctor(**given: Any) -> int:
     return examine(output_of(given), settings_of(given))
 
 
-@cli.command(params=manner_options(), epilog=example("openhuman-core batch new.csv --method team.send_email_invite"))
+@cli.command(params=[*MANNER_OPTIONS], epilog=example("openhuman-core batch new.csv --method team.send_email_invite"))
 @click.argument("file", type=click.Path(allow_dash=True))
 @click.option("--method", default=None, metavar="NAME", help="The method of every row, as a CSV file needs it.")
 @click.option("--concurrency", default=4, show_default=True, type=click.IntRange(1, 100), help="Rows at the same time.")

@@ -25,16 +25,6 @@ from openhuman_core.registry.registry import Registry
 MEMBERS = ("id", "method", "params")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What came of a row, and the line that tells of it."""
-
-    line: bytes
-    failed: bool = False
-    unknown: bool = False
-    replayed: bool = False
-
-
 @dataclass(slots=True)
 class Row:
     """One row: the number of its first line, what it asks for, or why it cannot be read."""
@@ -44,32 +34,11 @@ class Row:
     method: Method | None = None
     params: dict[str, Any] = field(default_factory=dict)
     failure: CoreError | None = None
-    result: Result | None = None
 
 
 def rows(registry: Registry, name: str | None, source: TextIO) -> Iterator[Row]:
     """Read the rows one at a time, of CSV where a method is named; one that cannot be read is a row all the same."""
-    if name is not None:
-        method = find(registry, name)
-        params = {param.option: param for param in params_of(method)}
-        csv.field_size_limit(2**31 - 1)  # cells of any length
-        reader = csv.reader(source, strict=True)  # or a quote that is not closed would take the rest into one cell
-        number = 1
-        try:
-            columns = [kebab(name) for name in next(reader, [])]
-            if len(set(columns)) < len(columns):
-                raise click.UsageError("two columns of the file have the same name")
-            number = reader.line_num + 1
-            for cells in reader:
-                if cells:
-                    yield _csv_row(Row(number, method=method), params, zip_longest(columns, cells))
-                number = reader.line_num + 1
-        except csv.Error as problem:
-            yield Row(number, failure=InvalidParams(f"the file is no CSV from here on: {problem}"))
-    else:
-        for number, line in enumerate(source, 1):
-            if line.strip():
-                yield _json_row(registry, number, line)
+    return _json_rows(registry, source) if name is None else _csv_rows(find(registry, name), source)
 
 
 def find(registry: Registry, name: str) -> Method:
@@ -77,6 +46,12 @@ def find(registry: Registry, name: str) -> Method:
     namespace, _, function = name.removeprefix("openhuman.").partition(".")
     wire = f"openhuman.{namespace}_{function}" if function else f"openhuman.{namespace}"
     return registry.find(wire.replace("-", "_"))
+
+
+def _json_rows(registry: Registry, source: TextIO) -> Iterator[Row]:
+    for number, line in enumerate(source, 1):
+        if line.strip():
+            yield _json_row(registry, number, line)
 
 
 def _json_row(registry: Registry, number: int, line: str) -> Row:
@@ -104,6 +79,24 @@ def _is_id(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, str | int | None) and not isinstance(value, bool)
+
+
+def _csv_rows(method: Method, source: TextIO) -> Iterator[Row]:
+    params = {param.option: param for param in params_of(method)}
+    csv.field_size_limit(2**31 - 1)  # cells of any length
+    reader = csv.reader(source, strict=True)  # or a quote that is not closed would take the rest into one cell
+    number = 1
+    try:
+        columns = [kebab(name) for name in next(reader, [])]
+        if len(set(columns)) < len(columns):
+            raise click.UsageError("two columns of the file have the same name")
+        number = reader.line_num + 1
+        for cells in reader:
+            if cells:
+                yield _csv_row(Row(number, method=method), params, zip_longest(columns, cells))
+            number = reader.line_num + 1
+    except csv.Error as problem:
+        yield Row(number, failure=InvalidParams(f"the file is no CSV from here on: {problem}"))
 
 
 def _csv_row(row: Row, params: dict[str, Any], record: Iterable[tuple[str | None, str | None]]) -> Row:

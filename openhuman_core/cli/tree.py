@@ -49,6 +49,22 @@ SETTING_OPTIONS: list[click.Parameter] = [
 SETTINGS = ("profile", "backend_url", "audit", "expect_user", "expect_team")
 DRY_RUN = _flag("--dry-run", "Show the request that would be made, and send nothing.")
 YES = _flag("--yes", "Go on without being asked.", "-y")
+# Whether, as whom and where calls are made.
+MANNER_OPTIONS: list[click.Parameter] = [
+    *SETTING_OPTIONS,
+    DRY_RUN,
+    YES,
+    click.Option(["--expect-user"], metavar="ID", help="Write only as this user."),
+    click.Option(["--expect-team"], metavar="ID", help="Write only in this team."),
+]
+# How a result is printed.
+OUTPUT_OPTIONS: list[click.Parameter] = [
+    _flag("--json", "Print one JSON document, as it is done off a terminal."),
+    _flag("--jsonl", "Print a list as one JSON document a line."),
+    click.Option(["--query"], metavar="EXPR", help="Print a part of the result (JMESPath)."),
+    _flag("--envelope", "Print the result with its log lines."),
+    _flag("--verbose", "Print the log lines on stderr.", "-v"),
+]
 
 
 def as_typed(hint: str) -> str:
@@ -134,7 +150,7 @@ def common_options(method: Any) -> list[click.Parameter]:
     """Make the options that go with the call and not into it."""
     from openhuman_core.cli.call import pages  # noqa: PLC0415 - help of the whole has no use for it
 
-    options = [*output_options(), *manner_options()]
+    options = [*OUTPUT_OPTIONS, *MANNER_OPTIONS]
     if pages(method):
         options.append(_flag("--all", "Page through to the end."))
     if method.function in OPENS:
@@ -144,31 +160,9 @@ def common_options(method: Any) -> list[click.Parameter]:
     return options
 
 
-def manner_options() -> list[click.Parameter]:
-    """Make the options that say whether, as whom and where calls are made."""
-    return [
-        *SETTING_OPTIONS,
-        DRY_RUN,
-        YES,
-        click.Option(["--expect-user"], metavar="ID", help="Write only as this user."),
-        click.Option(["--expect-team"], metavar="ID", help="Write only in this team."),
-    ]
-
-
 def settings_of(given: Mapping[str, Any]) -> dict[str, str]:
     """Read the options that are settings, of those that were given."""
     return {name: given[name] for name in SETTINGS if given.get(name) is not None}
-
-
-def output_options() -> list[click.Parameter]:
-    """Make the options that say how a result is printed."""
-    return [
-        _flag("--json", "Print one JSON document, as it is done off a terminal."),
-        _flag("--jsonl", "Print a list as one JSON document a line."),
-        click.Option(["--query"], metavar="EXPR", help="Print a part of the result (JMESPath)."),
-        _flag("--envelope", "Print the result with its log lines."),
-        _flag("--verbose", "Print the log lines on stderr.", "-v"),
-    ]
 
 
 def output_of(given: Mapping[str, Any]) -> Any:
@@ -196,7 +190,7 @@ def _builtin_command(name: str, method: str) -> click.Command:
     return Command(
         name,
         callback=lambda **given: perform(method, None, manner_of(given)),
-        params=[*output_options(), YES],
+        params=[*OUTPUT_OPTIONS, YES],
         help=summary_of(BUILTINS[method]),
     )
 
