@@ -4,33 +4,41 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from openhuman_core.sandbox.envelope import Refusal, invalid
 from openhuman_core.sandbox.store import Row, Store
 
 MOST_USD = 999_999.99  # Stripe's largest charge
-Rule = tuple[Callable[[Any], object], str]
+
+
+class Rule(NamedTuple):
+    """What a value must be: whether one fits, and the words in which one that does not is refused."""
+
+    fits: Callable[[Any], object]
+    words: str
 
 
 def whole(least: int, most: int = 2**31 - 1) -> Rule:
     """Make the rule of a whole number."""
-    return lambda value: type(value) is int and least <= value <= most, f"must be a whole number from {least} to {most}"
+    words = f"must be a whole number from {least} to {most}"
+    return Rule(lambda value: type(value) is int and least <= value <= most, words)
 
 
 def one_of(*values: str) -> Rule:
     """Make the rule of a string with known values."""
-    return lambda value: value in values, f"must be one of: {', '.join(values)}"
+    return Rule(lambda value: value in values, f"must be one of: {', '.join(values)}")
 
 
 def list_of(rule: Rule) -> Rule:
     """Make the rule of an array."""
-    return lambda value: isinstance(value, list) and all(map(rule[0], value)), f"must be an array; each {rule[1]}"
+    words = f"must be an array; each {rule.words}"
+    return Rule(lambda value: isinstance(value, list) and all(map(rule.fits, value)), words)
 
 
 def matching(pattern: str, what: str) -> Rule:
     """Make the rule of a string of a form."""
-    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value), f"must be {what}"
+    return Rule(lambda value: isinstance(value, str) and re.fullmatch(pattern, value), f"must be {what}")
 
 
 def _in_cents(value: Any) -> bool:
@@ -38,15 +46,15 @@ def _in_cents(value: Any) -> bool:
 
 
 TEXT = matching(r"\s*\S(?s:.*)", "a string that is not empty")
-FLAG: Rule = (lambda value: isinstance(value, bool), "must be a boolean")
-OBJECT: Rule = (lambda value: isinstance(value, dict), "must be an object")
-AMOUNT: Rule = (_in_cents, f"must be an amount in USD, in whole cents, from 0 to {MOST_USD}")
+FLAG = Rule(lambda value: isinstance(value, bool), "must be a boolean")
+OBJECT = Rule(lambda value: isinstance(value, dict), "must be an object")
+AMOUNT = Rule(_in_cents, f"must be an amount in USD, in whole cents, from 0 to {MOST_USD}")
 
 
 def check(name: str, value: Any, rule: Rule) -> Any:
     """Return `value`, or refuse it with the words of the rule."""
-    if not rule[0](value):
-        raise invalid(name, rule[1])
+    if not rule.fits(value):
+        raise invalid(name, rule.words)
     return value
 
 

@@ -8,7 +8,7 @@ from openhuman_core.sandbox.store import Row, Store, new_id, now
 
 EMPTY = {"promotion": 0, "topup": 0}  # the two funds of a balance, in cents
 SETTINGS = {"enabled": False, "thresholdUsd": 5, "rechargeAmountUsd": 20, "weeklyLimitUsd": 100}
-TRUE: Rule = (lambda value: value is True, "must be true: make another card the default")
+TRUE = Rule(lambda value: value is True, "must be true: make another card the default")
 DIGITS = matching("[0-9]{1,9}", "a whole number")
 PAGE = (("limit", "20"), ("offset", "0"))
 NEVER = ("lastTriggeredAt", "lastRechargeAt", "lastPaymentIntentId", "lastError")

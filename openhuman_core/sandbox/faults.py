@@ -25,12 +25,13 @@ RULES: dict[str, Rule] = {
     "route": one_of("*", *ROUTES),
     "times": whole(1),
     "status": whole(200, 599),
-    "headers": (_are_headers, "must be an object of header names and their values, which are strings"),
-    "body": (lambda _: True, ""),
+    "headers": Rule(_are_headers, "must be an object of header names and their values, which are strings"),
+    "body": Rule(lambda _: True, ""),
     "close": one_of("before", "after"),
     **dict.fromkeys(("latencyMs", "cut", "dripMs"), whole(0)),
     **dict.fromkeys(("notJson", "html404", "act"), FLAG),
 }
+UNKNOWN = Rule(lambda _: False, "is no option of a fault")
 
 
 class Faults:
@@ -40,9 +41,9 @@ class Faults:
         self._queues: dict[str, list[Row]] = {}
 
     def order(self, fault: Row) -> int:
-        """Take an order; tell how many answers of its route are to be faulty now. Raises Refusal for a bad one."""
+        """Take an order; gives how many answers of its route are to be faulty now. Raises Refusal for a bad one."""
         for name, value in fault.items():
-            check(name, value, RULES.get(name, (lambda _: False, "is no option of a fault")))
+            check(name, value, RULES.get(name, UNKNOWN))
         queue = self._queues.setdefault(check("route", fault.get("route"), TEXT), [])
         if "act" in fault and not any(fault.get(name) for name in INSTEAD):
             raise invalid("act", f"goes only with one of: {', '.join(INSTEAD)}")
