@@ -17,9 +17,10 @@ from typing_extensions import is_typeddict
 from openhuman_core.app import App
 from openhuman_core.backend.me import active_team_of, user_id_of
 from openhuman_core.backend.route import Effect
+from openhuman_core.cli import exact
 from openhuman_core.cli.asking import agreed, confirm, is_terminal
 from openhuman_core.cli.failures import DONE, INTERRUPTED, REFUSED, STILL_PENDING, OutputNotWritten
-from openhuman_core.cli.output import Output, QueryFailed, list_in, value_of, written
+from openhuman_core.cli.output import Output, QueryFailed, list_in
 from openhuman_core.cli.text import harmless, say
 from openhuman_core.errors import BadBackendResponse, Cancelled, CoreError
 from openhuman_core.registry.method import Method
@@ -102,7 +103,7 @@ async def _perform(app: App, name: str, params: Any, manner: Manner) -> int:
     if method.asks_first:
         confirm(describe(app.plan(method.name, params)), yes=manner.yes, pays=method.effect is Effect.MONEY)
     outcome = await (_all_pages(app, method, params) if manner.all else app.call(method.name, params, _tell))
-    made = value_of(outcome.value)
+    made = exact.decode(outcome.value)
     if manner.wait:
         limit = {name: value for name, value in params.items() if name == "timeoutMs"}
         return await _follow(app, method, made, manner.output, limit)
@@ -153,7 +154,7 @@ def who_is(account: str | None) -> str:
 
 async def account_of(app: App) -> tuple[str | None, str | None]:
     """Ask the hosted API for the ids of the user and of the active team; raises `CoreError`."""
-    profile = written((await app.call(ME, {})).value)
+    profile = exact.encode((await app.call(ME, {})).value)
     return user_id_of(profile), active_team_of(profile)
 
 
@@ -175,7 +176,7 @@ async def _follow(app: App, method: Method, charge: Any, output: Output, limit: 
         _show(method, output, charge, ())
         say(harmless(f"The charge was made, and could not be followed: {failure.message}"))
         return INTERRUPTED if isinstance(failure, Cancelled) else STILL_PENDING
-    state = value_of(outcome.value)
+    state = exact.decode(outcome.value)
     _show(method, output, {**charge, **(state if isinstance(state, dict) else {"status": state})}, outcome.logs)
     return exit_code_of(state)
 
@@ -189,11 +190,11 @@ async def _all_pages(app: App, method: Method, params: dict[str, Any]) -> RpcOut
     while True:
         page = {**params, "limit": params.get("limit") or LARGEST_PAGE, "offset": offset}
         outcome = await app.call(method.name, page)
-        made = value_of(outcome.value)
+        made = exact.decode(outcome.value)
         more = _items(method, made)
         if more is None and whole is None:
             return outcome
-        digest = hashlib.sha256(written(more)).digest()
+        digest = hashlib.sha256(exact.encode(more)).digest()
         if more is None or digest in seen:
             raise BadBackendResponse(f"{method.route} gave a page twice, or one without its list")
         seen.add(digest)
@@ -206,7 +207,7 @@ async def _all_pages(app: App, method: Method, params: dict[str, Any]) -> RpcOut
         if not more or (total is not None and offset >= total):
             if total is not None and offset < total:
                 say(f"The list ended after {offset} of {total}.")
-            return RpcOutcome(written(whole), *outcome.logs)
+            return RpcOutcome(exact.encode(whole), *outcome.logs)
 
 
 def _items(method: Method, page: Any) -> list[Any] | None:

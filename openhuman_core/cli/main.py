@@ -240,13 +240,13 @@ def batch(**given: Any) -> int:
 
 def _params(method: str, text: str | None) -> Any:
     """Read the params as strictly as the wire does; raises `click.UsageError` for a secret that others can see."""
-    from openhuman_core.cli.options import content, secrets_of  # noqa: PLC0415 - help has no use for it
-    from openhuman_core.protocol import messages  # noqa: PLC0415 - see above
+    from openhuman_core.cli.options import content, decode, secrets_of  # noqa: PLC0415 - help has no use for it
+    from openhuman_core.protocol.messages import Malformed  # noqa: PLC0415 - see above
 
     if text is None:
         return None
-    params = messages.decode(content(text).encode(errors="surrogateescape"))
-    if isinstance(params, messages.Malformed):
+    params = decode(content(text))
+    if isinstance(params, Malformed):
         raise InvalidParams("--params is not JSON")
     if text[:1] not in ("-", "@") and isinstance(params, dict) and params.keys() & secrets_of(method):
         raise click.UsageError("a secret is no option: give --params @FILE, or - for stdin")

@@ -77,23 +77,23 @@ def gather(params: list[Param], given: Mapping[str, Any]) -> dict[str, Any]:
         name = param.option.replace("-", "_")
         value = _secret(param, given) if param.type == "secret" else given.get(name)
         if param.type == "array" and value:
-            values[param.name] = [item for one in value for item in value_of(param, one)]
+            values[param.name] = [item for one in value for item in parse(param, one)]
         elif param.type == "object" and value is not None:
-            values[param.name] = value_of(param, content(value))
+            values[param.name] = parse(param, content(value))
         elif isinstance(value, str):
-            values[param.name] = value_of(param, value)
+            values[param.name] = parse(param, value)
         elif isinstance(value, bool):
             values[param.name] = value
     return values
 
 
-def value_of(param: Param, text: str) -> Any:
+def parse(param: Param, text: str) -> Any:
     """Read the text of one value; raises `click.UsageError` for an object or an array that is no JSON.
 
     A number or a boolean that is none stays text, since the method's own check words that better.
     """
     if param.type in ("integer", "number"):
-        value = messages.decode(text.encode(errors="surrogateescape"))
+        value = decode(text)
         return value if type(value) in (int, float) else text
     if param.type == "boolean":
         return {"true": True, "false": False}.get(text.lower(), text)
@@ -102,6 +102,11 @@ def value_of(param: Param, text: str) -> Any:
     if param.type == "array":
         return _json(param, text) if text.startswith("[") else [text]
     return text
+
+
+def decode(text: str) -> Any:
+    """Read JSON as strictly as the wire does; gives its value, or `Malformed`, also for bytes that are no UTF-8."""
+    return messages.decode(text.encode(errors="surrogateescape"))
 
 
 def secrets_of(name: str) -> set[str]:
@@ -139,7 +144,7 @@ def _read(path: str, what: str) -> str:
 
 
 def _json(param: Param, text: str) -> Any:
-    value = messages.decode(text.encode(errors="surrogateescape"))
+    value = decode(text)
     if isinstance(value, messages.Malformed):
         raise click.UsageError(f"--{param.option} is not JSON")
     return value

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,9 +15,9 @@ from typing import Any
 
 import click
 
-from openhuman_core.backend.envelope import MAX_DIGITS
+from openhuman_core.cli import exact
 from openhuman_core.cli.text import harmless, say
-from openhuman_core.protocol.messages import ExactFloat, RawJson, encode, outcome
+from openhuman_core.protocol.messages import RawJson, outcome
 
 NARROWEST = 10
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)")
@@ -57,13 +56,13 @@ class Output:
         if self.query is not None:
             payload = _part(self.query, payload)
         if self.jsonl:
-            value = value_of(payload)
+            value = exact.decode(payload)
             items = list_in(value)
             text = b"".join(map(_one_line, [value] if items is None else items))
         elif self.json or self.query or self.envelope or not sys.stdout.isatty():
             text = _one_line(payload)
         else:
-            _print_view(value_of(payload))
+            _print_view(exact.decode(payload))
             return
         put(text)
 
@@ -82,37 +81,6 @@ def put(data: bytes) -> None:
 
 class QueryFailed(click.UsageError):
     """The expression of --query cannot be applied to the result."""
-
-
-class Number(ExactFloat):
-    """A number that is written in the digits that it came in."""
-
-    __slots__ = ()
-
-
-Number.__name__ = "float"  # JMESPath goes by the name
-
-
-def value_of(payload: Any) -> Any:
-    """Read a payload, a value or `RawJson`, whose numbers keep their digits; None for what Python cannot hold."""
-    try:
-        return json.loads(written(payload), parse_float=Number.of, parse_int=_integer)
-    except (ValueError, RecursionError):
-        return None
-
-
-def written(value: Any, plain: Callable[[Any], bytes] = encode) -> RawJson:
-    """Write a value as JSON, with numbers that `value_of` read as they came, and what else there is by `plain`."""
-    if isinstance(value, dict):
-        members = (b"%b:%b" % (plain(name), written(item, plain)) for name, item in value.items())
-        return RawJson(b"{%b}" % b",".join(members))
-    if isinstance(value, list):
-        return RawJson(b"[%b]" % b",".join(written(item, plain) for item in value))
-    return RawJson(value.text.encode() if isinstance(value, ExactFloat) else plain(value))
-
-
-def _readable(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")
 
 
 def list_in(payload: Any) -> list[Any] | None:
@@ -138,18 +106,14 @@ def compiled(query: str) -> Any:
 
 def _part(query: str, payload: Any) -> RawJson:
     try:
-        return written(compiled(query).search(value_of(payload)))
+        return exact.encode(compiled(query).search(exact.decode(payload)))
     except (ValueError, RecursionError) as problem:  # JMESPath's own are among them
         raise QueryFailed(f"--query fails on the result: {str(problem).partition(chr(10))[0]}") from problem
 
 
-def _integer(text: str) -> Any:
-    return int(text) if len(text) <= MAX_DIGITS and text != "-0" else Number.of(text)
-
-
 def _one_line(value: Any) -> bytes:
     """Write JSON on one line; what a terminal would obey stands in strings only, and is escaped there."""
-    text = bytes(written(value))
+    text = bytes(exact.encode(value))
     return (text if text.isascii() and b"\x7f" not in text else harmless(text.decode()).encode()) + b"\n"
 
 
@@ -227,8 +191,13 @@ def _cell(name: str, value: Any) -> str:
         return "yes" if value else "no"
     with suppress(ValueError, ArithmeticError):  # no time, or one that no calendar has: it is shown as it is
         if isinstance(value, int | float) and name.endswith("Usd"):
-            amount = Decimal(written(value).decode())
+            amount = Decimal(exact.encode(value).decode())
             return f"${amount:,.2f}" if amount == round(amount, 2) else f"${amount:,f}"
         if isinstance(value, str) and _TIME.fullmatch(value):
             return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
-    return harmless(value if isinstance(value, str) else written(value, _readable).decode(errors="surrogatepass"))
+    text = value if isinstance(value, str) else exact.encode(value, _readable).decode(errors="surrogatepass")
+    return harmless(text)
+
+
+def _readable(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")

@@ -15,10 +15,9 @@ from typing import Any, TextIO
 
 import click
 
-from openhuman_core.cli.options import params_of, value_of
+from openhuman_core.cli.options import decode, params_of, parse
 from openhuman_core.cli.text import kebab
 from openhuman_core.errors import CoreError, InvalidParams
-from openhuman_core.protocol import messages
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.registry import Registry
 
@@ -56,7 +55,7 @@ def _json_rows(registry: Registry, source: TextIO) -> Iterator[Row]:
 
 def _json_row(registry: Registry, number: int, line: str) -> Row:
     row = Row(number)
-    asked = messages.decode(line.encode(errors="surrogateescape"))
+    asked = decode(line)
     try:
         if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
             raise InvalidParams("a row is an object with a method and params")
@@ -108,7 +107,7 @@ def _csv_row(row: Row, params: dict[str, Any], record: Iterable[tuple[str | None
                     f"the column {column} is no param" if column else "there are more cells than columns"
                 )
             if text:
-                row.params[param.name] = value_of(param, text)
+                row.params[param.name] = parse(param, text)
     except (CoreError, click.UsageError) as problem:
         row.failure = InvalidParams(problem.message) if isinstance(problem, click.UsageError) else problem
     return row

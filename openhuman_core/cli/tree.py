@@ -111,13 +111,13 @@ class MethodGroup(click.Group):
         method = self._methods().get(name)
         return extra or (method_command(name, method) if method else None)
 
-    def _methods(self) -> dict[str, Any]:
+    def _methods(self) -> Mapping[str, Any]:
         from openhuman_core.app import registry  # noqa: PLC0415 - help of the whole has no use for it
         from openhuman_core.runtime.builtins import BUILTINS  # noqa: PLC0415 - see above
 
         prefix = f"{self.name}."
-        if any(name.startswith(prefix) for name in BUILTINS):
-            return {name.removeprefix(prefix): name for name in BUILTINS if name.startswith(prefix)}
+        if builtins := {name.removeprefix(prefix): name for name in BUILTINS if name.startswith(prefix)}:
+            return builtins
         namespace = f"openhuman.{str(self.name).replace('-', '_')}_"
         return {kebab(method.function): method for method in registry().namespace(namespace)}
 

@@ -75,7 +75,8 @@ class Context:
 
     def outcome(self, value: T | RawJson, *logs: str) -> RpcOutcome[T]:
         """Give `value` as the outcome, with `logs` before the line that the method was declared with."""
-        return RpcOutcome(value, *logs, self.method.log) if self.method.log else RpcOutcome(value, *logs)
+        last = (self.method.log,) if self.method.log else ()
+        return RpcOutcome(value, *logs, *last)
 
     async def relay(self, params: Params) -> RpcOutcome[Any]:
         """Ask the hosted API on the method's own route and give its answer as the outcome.

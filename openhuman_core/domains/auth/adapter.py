@@ -1,4 +1,4 @@
-"""Auth as the hosted API says it: the wire contract, section 5."""
+"""Auth as the hosted API says it: the wire contract, section 5; `backend.me` has /auth/me."""
 
 from __future__ import annotations
 
