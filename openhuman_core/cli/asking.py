@@ -54,12 +54,12 @@ def _wait_for_a_line() -> None:
     """Wait until there is an answer to read; a signal that comes just before reading would not be heard by that."""
     if os.name != "posix":
         return
-    heard, tells = os.pipe()
-    os.set_blocking(tells, False)
-    before = signal.set_wakeup_fd(tells)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer)
     try:
-        select.select([sys.stdin, heard], [], [])
+        select.select([sys.stdin, reader], [], [])
     finally:
         signal.set_wakeup_fd(before)
-        os.close(heard)
-        os.close(tells)
+        os.close(reader)
+        os.close(writer)

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import click
 
 from openhuman_core.app import App
-from openhuman_core.cli.call import account_of, in_app, loaded, perform
+from openhuman_core.cli.call import Manner, account_of, in_app, loaded, perform
 from openhuman_core.cli.failures import DONE, SIGN_IN
 from openhuman_core.cli.options import Param, gather, options_for
-from openhuman_core.cli.tree import (
-    DRY_RUN,
-    OUTPUT_OPTIONS,
-    SETTING_OPTIONS,
-    YES,
-    Command,
-    manner_of,
-    output_of,
-    settings_of,
-)
+from openhuman_core.cli.output import Output
+from openhuman_core.cli.tree import DRY_RUN, OUTPUT_OPTIONS, SETTING_OPTIONS, YES, Command, settings_of
 from openhuman_core.errors import CoreError
 from openhuman_core.protocol.messages import encode
 
@@ -38,29 +31,29 @@ def login(**given: Any) -> int:
     """Store a session token, verified with the hosted API, or an API key."""
     token = _token(given)
     if given["kind"] == "session":
-        return perform("openhuman.auth_store_session", {"token": token}, manner_of(given))
+        return perform("openhuman.auth_store_session", {"token": token}, Manner.of(given))
     params = {"token": token, "kind": "api-key"}
     if given["dry_run"]:
-        return perform(STORE_KEY, params, manner_of(given))
+        return perform(STORE_KEY, params, Manner.of(given))
 
     async def store(app: App) -> Any:
         await app.call(STORE_KEY, params)
         return await _state(app)
 
-    output_of(given).show(in_app(loaded(settings_of(given)), store))
+    Output.of(given).show(in_app(loaded(settings_of(given)), store))
     return DONE
 
 
 def status(**given: Any) -> int:
     """Tell as whom calls are made: where the credential is from, its user and team, its end, its last characters."""
     state = in_app(loaded(settings_of(given)), _state)
-    output_of(given).show(state)
+    Output.of(given).show(state)
     return DONE if state["isAuthenticated"] else SIGN_IN
 
 
 def logout(**given: Any) -> int:
     """Forget every stored credential; those of the environment are not this program's to forget."""
-    return perform("openhuman.auth_clear_credential", {}, manner_of(given))
+    return perform("openhuman.auth_clear_credential", {}, Manner.of(given))
 
 
 async def _state(app: App) -> dict[str, Any]:
@@ -107,8 +100,8 @@ def _command(callback: Any, *options: click.Parameter) -> click.Command:
     return Command(name, callback=callback, params=params, help=callback.__doc__)
 
 
-COMMANDS: Mapping[str, click.Command] = {
-    "login": _command(login, KIND, *options_for(TOKEN), DRY_RUN),
-    "status": _command(status),
-    "logout": _command(logout, DRY_RUN),
+COMMANDS: Mapping[str, Callable[[], click.Command]] = {
+    "login": partial(_command, login, KIND, *options_for(TOKEN), DRY_RUN),
+    "status": partial(_command, status),
+    "logout": partial(_command, logout, DRY_RUN),
 }

@@ -22,6 +22,7 @@ from openhuman_core.cli.asking import agreed, confirm, is_terminal
 from openhuman_core.cli.failures import DONE, INTERRUPTED, REFUSED, STILL_PENDING, OutputNotWritten
 from openhuman_core.cli.output import Output, QueryFailed, list_in
 from openhuman_core.cli.text import harmless, say
+from openhuman_core.cli.tree import settings_of
 from openhuman_core.errors import BadBackendResponse, Cancelled, CoreError
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
@@ -53,6 +54,13 @@ class Manner:
     all: bool = False
     open: bool = False
     wait: bool = False
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Manner:
+        """Read it of what click read."""
+        names = ("yes", "dry_run", "all", "open", "wait")
+        asked = {name: given[name] for name in names if name in given}
+        return cls(output=Output.of(given), settings=settings_of(given), **asked)
 
 
 def pages(method: Method) -> bool:

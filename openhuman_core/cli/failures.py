@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from openhuman_core.cli.text import harmless
-from openhuman_core.cli.tree import as_typed
+from openhuman_core.cli.text import harmless, kebab
+from openhuman_core.cli.tree import GROUPS
 from openhuman_core.errors import CoreError
 from openhuman_core.runtime.redaction import without_tokens
 
@@ -43,6 +44,15 @@ EXIT_CODES: Mapping[str, int] = {
     "cancelled": INTERRUPTED,
     "shutting_down": INTERRUPTED,
 }
+# What the wire's hints name that is typed otherwise; any other method is typed as its group and its name.
+_TYPED = {
+    "openhuman.auth_store_session": "`openhuman-core auth login`",
+    "Call rpc.discover": "Run `openhuman-core methods`",
+    ", or call a method that rpc.discover does not show as denied": "",
+    "--max-spend-usd": "OPENHUMAN_MAX_SPEND_USD",
+    "timeoutMs": "--timeout-ms",
+}
+_METHOD = re.compile(rf"openhuman\.({'|'.join(group.replace('-', '_') for group in GROUPS)})_(\w+)")
 
 
 class ConfirmationRequired(CoreError):
@@ -62,9 +72,16 @@ class OutputNotWritten(CoreError):
 def error_of(failure: CoreError) -> dict[str, Any]:
     """Give the wire's error for a caller who types commands."""
     data = failure.data()
-    hint = {"hint": as_typed(data["hint"])} if data.get("hint") else {}
+    hint = {"hint": _as_typed(data["hint"])} if data.get("hint") else {}
     error: dict[str, Any] = without_tokens({"code": failure.code, "message": failure.message, **data, **hint})
     return error
+
+
+def _as_typed(hint: str) -> str:
+    """Word a hint of the wire for somebody at a command line."""
+    for said, typed in _TYPED.items():
+        hint = hint.replace(said, typed)
+    return _METHOD.sub(lambda found: f"`openhuman-core {kebab(found[1])} {kebab(found[2])}`", hint)
 
 
 def in_one_line(failure: CoreError, *, as_json: bool) -> str:

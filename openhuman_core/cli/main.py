@@ -1,4 +1,7 @@
-"""The command line: what there is at the top, and how every command ends."""
+"""The command line: what there is at the top, and how every command ends.
+
+What only one command needs is imported when that command runs, so that help and the others need not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import gc
 import json
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,8 @@ from openhuman_core.cli.tree import (
     SETTING_OPTIONS,
     SETTINGS,
     Command,
-    MethodGroup,
+    Group,
     example,
-    manner_of,
-    output_of,
     settings_of,
 )
 from openhuman_core.errors import Cancelled, Configuration, CoreError, InvalidParams
@@ -106,14 +106,8 @@ def cli() -> None:
     """OpenHuman's hosted API as one stable surface: plans, credits, payments and teams."""
 
 
-def _auth_commands() -> Mapping[str, click.Command]:
-    from openhuman_core.cli import auth  # noqa: PLC0415 - help of the whole has no use for it
-
-    return auth.COMMANDS
-
-
 for group in GROUPS:
-    cli.add_command(MethodGroup(group, _auth_commands if group == "auth" else dict))
+    cli.add_command(Group(group))
 
 
 @cli.command(
@@ -124,18 +118,18 @@ for group in GROUPS:
 @click.option("--params", default=None, metavar="JSON|@FILE|-", help="The method's params as a JSON object.")
 def call(method: str, params: str | None, **given: Any) -> int:
     """Call METHOD, by its name on the wire, and print its outcome as the wire has it."""
-    from openhuman_core.cli.call import perform  # noqa: PLC0415 - help has no use for it
+    from openhuman_core.cli.call import Manner, perform
 
-    return perform(method, _params(method, params), manner_of({**given, "envelope": True}))
+    return perform(method, _params(method, params), Manner.of({**given, "envelope": True}))
 
 
 @cli.command(params=[YES])
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def methods(*, as_json: bool) -> None:
     """List every method with its effect and what it does."""
-    from openhuman_core.app import registry  # noqa: PLC0415 - help has no use for it
-    from openhuman_core.registry.method import summary_of  # noqa: PLC0415 - see above
-    from openhuman_core.runtime.builtins import BUILTINS  # noqa: PLC0415 - see above
+    from openhuman_core.app import registry
+    from openhuman_core.registry.method import summary_of
+    from openhuman_core.runtime.builtins import BUILTINS
 
     rows = [(name, "read", summary_of(handler)) for name, handler in BUILTINS.items()]
     rows += [(method.name, method.effect.value, method.summary) for method in registry().all()]
@@ -152,7 +146,7 @@ class _ServeCommand(Command):
     """The daemon; its options are the settings, which are read when somebody asks for them."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        from openhuman_core.settings import FLAGS  # noqa: PLC0415 - help of the whole has no use for it
+        from openhuman_core.settings import FLAGS
 
         options: list[click.Parameter] = []
         for flag, item in FLAGS.items():
@@ -164,8 +158,8 @@ class _ServeCommand(Command):
 @cli.command(cls=_ServeCommand, epilog=example("openhuman-core serve --read-only"))
 def serve(**given: Any) -> int:
     """Speak JSON-RPC 2.0 on stdin and stdout until the input ends."""
-    from openhuman_core import app  # noqa: PLC0415 - help has no use for it
-    from openhuman_core.runtime.streams import Streams  # noqa: PLC0415 - see above
+    from openhuman_core import app
+    from openhuman_core.runtime.streams import Streams
 
     return app.serve([f"--{kebab(name)}={value}" for name, value in given.items() if value], Streams())
 
@@ -178,9 +172,9 @@ cli.add_command(serve, "run")
 @click.option("--state", type=click.Path(path_type=Path, dir_okay=False), help="File that keeps the data.")
 def sandbox(port: int, state: Path | None) -> None:
     """Serve a stand-in for the hosted API on this machine, for tests and for a browser."""
-    import anyio  # noqa: PLC0415 - help has no use for it
+    import anyio
 
-    from openhuman_core.sandbox.server import serve as serve_sandbox  # noqa: PLC0415 - brings a web server
+    from openhuman_core.sandbox.server import serve as serve_sandbox
 
     gc.enable()
     anyio.run(serve_sandbox, port, state, click.echo)
@@ -205,7 +199,7 @@ def help_command(words: tuple[str, ...]) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print what makes a shell complete commands and options."""
-    from click.shell_completion import get_completion_class  # noqa: PLC0415 - few ask
+    from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)
     if kind is not None:
@@ -215,9 +209,10 @@ def completion(shell: str) -> None:
 @cli.command(params=[*SETTING_OPTIONS, *OUTPUT_OPTIONS, YES])
 def doctor(**given: Any) -> int:
     """Look at what calls depend on, and say what to do where something is wrong."""
-    from openhuman_core.cli.doctor import examine  # noqa: PLC0415 - help has no use for it
+    from openhuman_core.cli.doctor import examine
+    from openhuman_core.cli.output import Output
 
-    return examine(output_of(given), settings_of(given))
+    return examine(Output.of(given), settings_of(given))
 
 
 @cli.command(params=[*MANNER_OPTIONS], epilog=example("openhuman-core batch new.csv --method team.send_email_invite"))
@@ -232,7 +227,7 @@ def batch(**given: Any) -> int:
 
     The same run started again does only what is missing. Results are JSON lines in the order of the rows.
     """
-    from openhuman_core.cli.batch import Bulk, run_bulk  # noqa: PLC0415 - help has no use for it
+    from openhuman_core.cli.batch import Bulk, run_bulk
 
     asked = {name: value for name, value in given.items() if name not in SETTINGS}
     return run_bulk(Bulk(settings=settings_of(given), **asked))
@@ -240,8 +235,8 @@ def batch(**given: Any) -> int:
 
 def _params(method: str, text: str | None) -> Any:
     """Read the params as strictly as the wire does; raises `click.UsageError` for a secret that others can see."""
-    from openhuman_core.cli.options import content, decode, secrets_of  # noqa: PLC0415 - help has no use for it
-    from openhuman_core.protocol.messages import Malformed  # noqa: PLC0415 - see above
+    from openhuman_core.cli.options import content, decode, secrets_of
+    from openhuman_core.protocol.messages import Malformed
 
     if text is None:
         return None

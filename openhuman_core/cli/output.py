@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,12 @@ class Output:
     query: str | None = None
     envelope: bool = False
     verbose: bool = False
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Output:
+        """Read it of what click read."""
+        names = ("json", "jsonl", "query", "envelope", "verbose")
+        return cls(**{name: given[name] for name in names if name in given})
 
     def check(self) -> None:
         """Raise `click.UsageError` for what has no result to print, before anything is done that has one."""
@@ -97,7 +104,7 @@ def compiled(query: str) -> Any:
     errors = jmespath.exceptions
     try:
         expression = jmespath.compile(query)
-        with suppress(errors.JMESPathTypeError):  # nothing has no members; a function that is none is told here
+        with suppress(errors.JMESPathTypeError):  # nothing has no members; a function that is none fails here
             expression.search(None)
     except (errors.JMESPathError, RecursionError) as problem:
         raise click.UsageError(f"--query: {str(problem).partition(chr(10))[0]}") from problem

@@ -40,7 +40,7 @@ KNOWN_PLANS = ("BASIC_MONTHLY", "BASIC_YEARLY", "PRO_MONTHLY", "PRO_YEARLY", "BA
 # Longer than any id there is, and short enough for every server's limit on a path.
 MAX_ID_LENGTH = 1024
 
-# Rules of step 5, a method's own checks: they are told only when every type is right. The text follows the name.
+# Rules of step 5, a method's own checks: they are reported only when every type is right. The text follows the name.
 OWN_CHECK = "own_check"
 WHOLE_OWN_CHECK = "whole_own_check"
 # A rule of step 4; here and there `whole` says that the text is the whole message.

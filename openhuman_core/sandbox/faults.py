@@ -85,7 +85,7 @@ def change(fault: Row, answer: Response, verb: str, path: str) -> Response:
 
 
 def disturbed(fault: Row, answer: Response) -> Message | None:
-    """Make what the edge (`transport` or `server`) is told, or None for an answer that simply arrives whole.
+    """Make the message to the edge (`transport` or `server`), or None for an answer that simply arrives whole.
 
     Without a `start` the connection is closed at once; where `complete` is false, after too short a body of `parts`.
     """
