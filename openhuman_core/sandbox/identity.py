@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from openhuman_core.sandbox.call import Call
 from openhuman_core.sandbox.envelope import Refusal
-from openhuman_core.sandbox.store import Row, Store, now
+from openhuman_core.sandbox.store import Row, Store, is_past, now
 
 HEADERS = ("authorization", "x-api-key")
 
@@ -17,7 +17,7 @@ def authenticate(db: Store, verb: str, headers: Mapping[str, str]) -> Row:
         raise Refusal(401, "Authentication required", "UNAUTHENTICATED")
     credential = db.get("credential", _hashed(header, headers[header]))
     key = credential and db.get("API key", credential["keyId"])
-    if credential is None or (key and (key["revokedAt"] or (key["expiresAt"] or "~") <= now())):
+    if credential is None or (key and (key["revokedAt"] or is_past(key["expiresAt"]))):
         raise Refusal(401, "Invalid token" if header == "authorization" else "Invalid API key", "INVALID_CREDENTIAL")
     needed = ("read", "write") if verb == "GET" else ("write",)
     if key and not set(needed).intersection(key["scopes"]):

@@ -4,7 +4,7 @@ from openhuman_core.sandbox.call import AMOUNT, OBJECT, TEXT, Call, check, one_o
 from openhuman_core.sandbox.credits import enter, get_auto_recharge, get_balance, open_coupon
 from openhuman_core.sandbox.envelope import invalid
 from openhuman_core.sandbox.plans import INTERVALS, PLANS, get_current_plan, subscription
-from openhuman_core.sandbox.store import Row, Store, new_id, now
+from openhuman_core.sandbox.store import Row, Store, is_past, new_id, now
 
 OUTCOMES = {"pay": "COMPLETED", "decline": "DECLINED"}
 # What the hosted API says of the payment, for each status that the sandbox keeps of a charge.
@@ -80,7 +80,7 @@ def settle(db: Store, link_id: str, outcome: str) -> tuple[Row, bool]:
 
 def status_of(link: Row) -> str:
     """Tell how a link stands: NEW, COMPLETED, DECLINED, or EXPIRED when its hour has passed."""
-    return "EXPIRED" if link["status"] == "NEW" and link["expiresAt"] <= now() else str(link["status"])
+    return "EXPIRED" if link["status"] == "NEW" and is_past(link["expiresAt"]) else str(link["status"])
 
 
 def _add_link(call: Call, kind: str, cents: int, plan: str | None = None) -> Row:

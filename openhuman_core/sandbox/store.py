@@ -74,3 +74,8 @@ def new_id(prefix: str = "") -> str:
 def now(**ahead: int) -> str:
     """Tell the time, or one from now, as JavaScript writes it; such strings compare as the times do."""
     return (datetime.now(UTC) + timedelta(**ahead)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def is_past(time: str | None) -> bool:
+    """Tell whether a time has come; None never does."""
+    return time is not None and time <= now()

@@ -9,7 +9,7 @@ from typing import Any
 from openhuman_core.sandbox.call import TEXT, Call, matching, one_of, to_cents, to_usd, whole
 from openhuman_core.sandbox.envelope import Refusal
 from openhuman_core.sandbox.plans import BUDGETS, subscription
-from openhuman_core.sandbox.store import Row, Store, new_id, now
+from openhuman_core.sandbox.store import Row, Store, is_past, new_id, now
 
 ROLES = ("ADMIN", "BILLING_MANAGER", "MEMBER")
 
@@ -22,7 +22,7 @@ def access(db: Store, user: Row, team_id: str, roles: Collection[str] = ROLES) -
         raise Refusal(403, "You are not a member of this team", "NOT_A_MEMBER")
     if member["role"] not in roles:
         raise Refusal(403, f"This needs the role {' or '.join(roles)}", "INSUFFICIENT_ROLE")
-    if (team["subscription"]["planExpiry"] or "~") <= now():
+    if is_past(team["subscription"]["planExpiry"]):
         team["subscription"] = subscription(team["subscription"]["stripeCustomerId"])
     return team
 
@@ -144,7 +144,7 @@ def join_team(call: Call) -> object:
         raise Refusal(409, "You are already a member of this team", "ALREADY_A_MEMBER")
     if "revokedAt" in invite:
         raise Refusal(400, "This invite has been revoked", "INVITE_REVOKED")
-    if invite["expiresAt"] <= now():
+    if is_past(invite["expiresAt"]):
         raise Refusal(400, "This invite has expired", "INVITE_EXPIRED")
     if invite["currentUses"] >= invite["maxUses"]:
         raise Refusal(400, "This invite has been used up", "INVITE_USED_UP")
