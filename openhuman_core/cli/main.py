@@ -131,15 +131,14 @@ def methods(*, as_json: bool) -> None:
     from openhuman_core.registry.method import summary_of
     from openhuman_core.runtime.builtins import BUILTINS
 
-    rows = [(name, "read", summary_of(handler)) for name, handler in BUILTINS.items()]
-    rows += [(method.name, method.effect.value, method.summary) for method in registry().all()]
+    rows = [{"method": name, "effect": "read", "summary": summary_of(handler)} for name, handler in BUILTINS.items()]
+    rows += [{"method": m.name, "effect": m.effect.value, "summary": m.summary} for m in registry().all()]
     if as_json:
-        names = ("method", "effect", "summary")
-        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
+        click.echo(json.dumps(rows))
         return
-    width = max(len(name) for name, _, _ in rows)
-    for name, effect, summary in rows:
-        click.echo(f"{name:{width}}  {effect:6}  {summary}")
+    width = max(len(row["method"]) for row in rows)
+    for row in rows:
+        click.echo(f"{row['method']:{width}}  {row['effect']:6}  {row['summary']}")
 
 
 class _ServeCommand(Command):

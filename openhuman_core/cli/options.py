@@ -18,8 +18,6 @@ from openhuman_core.protocol import messages
 from openhuman_core.registry.method import Method
 from openhuman_core.runtime.redaction import redact
 
-# On a command line progress goes to stderr, and needs no name.
-NO_OPTIONS = ("progressToken",)
 TYPES = {
     "bool": "boolean",
     "dict": "object",
@@ -32,7 +30,7 @@ TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One param of a method: its wire name, JSON type (`secret` for what must not be seen), help and known values."""
+    """One param of a method; `name` is the wire's, `type` JSON's, or `secret` for what must not be seen."""
 
     name: str
     type: str
@@ -50,7 +48,7 @@ def params_of(method: Method) -> list[Param]:
     fields = {**_fields(method.options), **_fields(method.params)}
     found: dict[str, Param] = {}
     for name, field in fields.items():
-        if name not in NO_OPTIONS:
+        if name != "progressToken":  # progress goes to stderr here, and needs no name
             param = Param(name, _type_of(field.annotation), field.description or "", field.is_required())
             found.setdefault(param.option, param)  # of two spellings of one name the first counts
     return sorted(found.values(), key=lambda param: (not param.required, param.name in ("timeoutMs", "idempotencyKey")))

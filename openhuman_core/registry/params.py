@@ -186,14 +186,11 @@ def check(model: type[P], options: type[ReadOptions], given: Any, name: str) -> 
     if unknown := sorted(given.keys() - own.keys() - common.keys()):
         text = f"unknown param '{unknown[0]}' for {name}"
         raise InvalidParams(text, params=[{"path": unknown[0], "rule": "unknown", "message": text}])
-    present = {
-        param: value
-        for param, value in given.items()
-        if value is not None or (param in own and own[param].is_required())
-    }
+    own_values = {k: v for k, v in given.items() if k in own and (v is not None or own[k].is_required())}
+    common_values = {k: v for k, v in given.items() if k not in own and v is not None}
     problems: list[ErrorDetails] = []
-    checked_own = _validate(model, {k: v for k, v in present.items() if k in own}, problems)
-    checked_common = _validate(options, {k: v for k, v in present.items() if k not in own}, problems)
+    checked_own = _validate(model, own_values, problems)
+    checked_common = _validate(options, common_values, problems)
     if checked_own is None or checked_common is None:
         raise _invalid(problems)
     return checked_own, checked_common

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 from openhuman_core.backend import me
 from openhuman_core.backend.credentials import Credential, Credentials
@@ -43,13 +42,8 @@ async def store_session(ctx: Context, params: models.StoreSessionParams) -> RpcO
     try:
         credential.check_expiry()
         profile = await ctx.send(me.ME, {}, credential=credential)
-    except _NO_VERDICT as failure:
-        raise type(failure)(_failed(failure.message), **_harmless(failure.facts)) from failure
-    except SessionExpired as failure:
-        reason = failure.reason or "the token is past its time"
-        raise Unauthenticated(_failed(reason), **_harmless(failure.facts)) from failure
     except CoreError as failure:
-        raise Unauthenticated(_failed(failure.reason or failure.message), **_harmless(failure.facts)) from failure
+        raise _not_validated(failure) from failure
     verified_id = me.user_id_of(profile)
     user_id = verified_id or params.user_id or params.user_id_too
     if user_id is not None and not models.is_usable_id(user_id):
@@ -110,13 +104,17 @@ async def consume_login_token(ctx: Context, params: models.LoginTokenParams) -> 
     return await ctx.relay(params)
 
 
+def _not_validated(failure: CoreError) -> CoreError:
+    """Say why a token was not stored, without what would sign the user out."""
+    facts = {name: value for name, value in failure.facts.items() if not _SIGNS_OUT.search(json.dumps(value))}
+    if isinstance(failure, _NO_VERDICT):
+        return type(failure)(_failed(failure.message), **facts)
+    otherwise = "the token is past its time" if isinstance(failure, SessionExpired) else failure.message
+    return Unauthenticated(_failed(failure.reason or otherwise), **facts)
+
+
 def _failed(reason: str) -> str:
     return f"Session validation failed ({me.ME}): {_SIGNS_OUT.sub('session refused', reason)}"
-
-
-def _harmless(facts: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what would sign the user out."""
-    return {name: value for name, value in facts.items() if not _SIGNS_OUT.search(json.dumps(value))}
 
 
 def _summary(entry: Entry, profile: str) -> models.ProfileSummary:
