@@ -254,9 +254,10 @@ def _run_session(settings: Settings, streams: Streams, leave: Callable[[int], No
     from openhuman_core.runtime.stdio import Wire  # noqa: PLC0415 - nor for this
 
     sys.setswitchinterval(SWITCH_SECONDS)
-    gc.enable()
 
     async def main() -> int:
+        gc.freeze()  # what was imported stays, anyio's event loop too: not even the first collection looks at it
+        gc.enable()
         async with App(settings) as app:
             wire = Wire(streams.input, streams.output)
             return await Session(app.discovery, app.invoker, settings, wire, load_ahead=load_ahead, leave=leave).run()
