@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
@@ -118,7 +117,7 @@ class App:
             return RpcOutcome(call_builtin(method, params, Program(self.discovery, self.settings, Vitals(), _nothing)))
         invocation = self._prepare(method, params)
         if progress is not None:
-            invocation = replace(invocation, progress=progress)
+            invocation = invocation._replace(progress=progress)
         try:
             return await self.invoker.run(invocation)
         except anyio.get_cancelled_exc_class() as interruption:
@@ -137,7 +136,7 @@ class App:
         except UnicodeEncodeError as problem:
             raise InvalidParams("invalid params: what is no UTF-8 cannot be sent") from problem
         # What is done here is one piece of work: a session that ends during it ended under all of its calls.
-        return replace(self.invoker.prepare(method, params, Record()), accepted=self._opened)
+        return self.invoker.prepare(method, params, Record())._replace(accepted=self._opened)
 
     async def check_account(self, team: str | None) -> None:
         """Look whether writes, in `team` or in the active one, may be made as who is signed in; raises `CoreError`."""

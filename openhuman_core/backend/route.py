@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 # The event of httpx's `trace` extension that tells when the first byte of a request begins to leave.
@@ -30,8 +29,7 @@ class Effect(StrEnum):
         return self in (Effect.READ, Effect.WRITE)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request: `path` is percent-encoded and holds the query; `body` is JSON, or None for no body at all."""
 
     route: Route
@@ -43,8 +41,7 @@ class Request:
         return None if self.body is None else json.loads(self.body)
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """A verb and a path template, and where its parts come from.
 
     `{name}` in the template is a param, percent-encoded whole. `query` names params in the order in which they are
@@ -55,7 +52,7 @@ class Route:
     verb: str
     template: str
     query: tuple[str, ...] = ()
-    body: Mapping[str, str] | str | None = field(default=None)
+    body: Mapping[str, str] | str | None = None
 
     def __str__(self) -> str:
         return f"{self.verb} {self.template}"
@@ -81,7 +78,6 @@ class Route:
         return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
-@dataclass(slots=True)
 class Sending:
     """How far a call has come, as far as the hosted API can have acted on it; the one place that says so.
 
@@ -90,9 +86,10 @@ class Sending:
     have acted, whatever becomes of this one. `request_id` is the hosted API's name of what it was last sent.
     """
 
-    stage: Stage = "not_sent"
-    doubtful: bool = False
-    request_id: str | None = None
+    def __init__(self) -> None:
+        self.stage: Stage = "not_sent"
+        self.doubtful = False
+        self.request_id: str | None = None
 
     @property
     def effect(self) -> Stage:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from openhuman_core.errors import CoreError, InvalidRequest, ParseError
 
@@ -41,8 +40,7 @@ class ExactFloat(float):
         return number
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A request, or a notification when it has no id of its own (`answered` is false)."""
 
     method: str
@@ -51,16 +49,14 @@ class Call:
     answered: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
+class Malformed(NamedTuple):
     """What is no request: the error to answer, under the id where that could be read."""
 
     id: Id
     error: CoreError
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Several calls in one frame; their answers go out together."""
 
     members: list[Call | Malformed]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from openhuman_core.backend.route import Route, Sending
 from openhuman_core.backend.times import rfc3339
@@ -21,8 +20,7 @@ if TYPE_CHECKING:  # both are costly to import, and the session that answers cor
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentLink:
+class PaymentLink(NamedTuple):
     """A payment link that was made: the gateway's id of it, its status as far as known, and what the list says."""
 
     id: str
@@ -54,8 +52,7 @@ class Records(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """One call's view of the world: the hosted API, the credentials, the records, and the call's own options."""
 
     backend: Backend

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from openhuman_core.protocol.messages import RawJson, outcome
@@ -11,7 +10,6 @@ T = TypeVar("T")
 Anything = dict[str, Any]  # the shape of an object whose members are not documented
 
 
-@dataclass(frozen=True, slots=True, init=False)
 class RpcOutcome(Generic[T]):
     """A method's value and its log lines; without any, the wire shows the bare value.
 
@@ -19,12 +17,9 @@ class RpcOutcome(Generic[T]):
     filter, since fields come and go there.
     """
 
-    value: T | RawJson
-    logs: tuple[str, ...]
-
     def __init__(self, value: T | RawJson, *logs: str) -> None:
-        object.__setattr__(self, "value", value)
-        object.__setattr__(self, "logs", logs)
+        self.value = value
+        self.logs = logs
 
     def on_the_wire(self) -> T | RawJson:
         """Give what a caller sees as the result."""

@@ -7,9 +7,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from typing_extensions import TypedDict
 
@@ -20,20 +19,17 @@ from openhuman_core.runtime.policy import Policy
 from openhuman_core.settings import Settings
 
 
-@dataclass(slots=True)
 class Vitals:
     """What a session counts of itself."""
 
-    started: float = field(default_factory=time.monotonic)
-    draining: bool = False
-    in_flight: int = 0
-    queued: int = 0
-    answered: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.draining = False
+        self.in_flight = self.queued = self.answered = 0
+        self.errors: Counter[str] = Counter()
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """What a built-in may see: the description, the settings, the counts, and the way to begin the drain."""
 
     discovery: Discovery

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -36,22 +35,22 @@ TURN_SECONDS = 0.002
 Cut = Callable[[Invocation | None], CoreError]
 
 
-@dataclass(slots=True, eq=False)
 class Accepted:
     """A call on its way; `size` is what it took on the wire, in bytes.
 
     `cut` makes the failure of a call that is not to go on, as far as is known of it.
     """
 
-    call: Call
-    sink: Sink
-    size: int
-    record: Record = field(default_factory=Record)
-    cut: Cut | None = None
-    invocation: Invocation | None = None
-    scope: anyio.CancelScope | None = None
-    running: bool = False
-    failure: CoreError | None = None
+    def __init__(self, call: Call, sink: Sink, size: int) -> None:
+        self.call = call
+        self.sink = sink
+        self.size = size
+        self.record = Record()
+        self.cut: Cut | None = None
+        self.invocation: Invocation | None = None
+        self.scope: anyio.CancelScope | None = None
+        self.running = False
+        self.failure: CoreError | None = None
 
 
 class Calls:

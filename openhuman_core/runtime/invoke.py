@@ -7,10 +7,9 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openhuman_core.backend.route import Sending
 from openhuman_core.errors import CoreError
@@ -36,8 +35,7 @@ CHECKS = "openhuman_core.registry.params"
 _IDS = itertools.count(int.from_bytes(os.urandom(8), "big") >> 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """A call whose params passed every check; nothing has been sent. `progress` takes what it tells on its way.
 
     `accepted` is when it came, and `deadline` where the caller gives up, on the clock of `time.perf_counter`.
@@ -53,7 +51,7 @@ class Invocation:
     deadline: float | None
     key: str | None
     secrets: list[str]
-    afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    afterwards: list[Callable[[], Awaitable[None]]]
 
     async def finish(self) -> None:
         """Do what is left to do once the caller has its answer; never raises."""
@@ -65,13 +63,13 @@ class Invocation:
         return None if self.deadline is None else max(0.0, self.deadline - time.perf_counter())
 
 
-@dataclass(slots=True)
 class Record:
     """What the log says of one call when it has ended."""
 
-    method: Method | None = None
-    started: float = field(default_factory=time.perf_counter)
-    correlation_id: str = field(default_factory=lambda: f"{next(_IDS):016x}")
+    def __init__(self) -> None:
+        self.method: Method | None = None
+        self.started = time.perf_counter()
+        self.correlation_id = f"{next(_IDS):016x}"
 
     def end(self, failure: CoreError | None = None) -> None:
         """Write the call's log line."""
@@ -163,6 +161,7 @@ class Invoker:
             deadline=None if limit is None else record.started + limit / 1000,
             key=getattr(options, "idempotency_key", None),
             secrets=own.secrets(),
+            afterwards=[],
         )
 
     def plan(self, invocation: Invocation) -> dict[str, Any]:
@@ -244,7 +243,7 @@ class Invoker:
                 params=invocation.params.wire(),
                 sending=invocation.sending,
                 timeout_seconds=self._settings.timeout_seconds if timeout is None else timeout,
-                make=lambda left: self._make(replace(context, timeout_seconds=left), invocation),
+                make=lambda left: self._make(context._replace(timeout_seconds=left), invocation),
             )
         except CoreError as failure:
             for_caller(failure, method, invocation.sending, invocation.secrets)

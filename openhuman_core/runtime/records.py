@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -33,14 +32,14 @@ LONGEST_LOOK_SECONDS = 0.5
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
 class _Flight:
     """A call under way in this process, and what became of it for those who wait with the same key."""
 
-    key: Key
-    landed: anyio.Event = field(default_factory=anyio.Event)
-    outcome: RpcOutcome[Any] | None = None
-    failure: CoreError | None = None
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.landed = anyio.Event()
+        self.outcome: RpcOutcome[Any] | None = None
+        self.failure: CoreError | None = None
 
 
 class Records:
