@@ -18,7 +18,6 @@ import anyio.to_thread
 
 from openhuman_core import settings as configuration
 from openhuman_core.errors import InvalidParams
-from openhuman_core.registry.method import Namespace
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime import logging, redaction
@@ -34,6 +33,7 @@ if TYPE_CHECKING:  # costly to import; loaded when the first call needs them
 
     from openhuman_core.backend.client import Backend
     from openhuman_core.backend.credentials import Credential
+    from openhuman_core.registry.method import Namespace
     from openhuman_core.runtime.records import Records
     from openhuman_core.runtime.streams import Streams
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from openhuman_core.errors import MethodNotFound
-from openhuman_core.registry.method import Method, Namespace
+
+if TYPE_CHECKING:  # start-up pays for each import, and no method is declared before it is asked for
+    from openhuman_core.registry.method import Method, Namespace
 
 
 class Registry:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from openhuman_core.backend.route import Effect, Sending
 from openhuman_core.errors import Cancelled, CoreError, InternalError, InvalidRequest, OutcomeUnknown, ShuttingDown
-from openhuman_core.registry.method import Method
 from openhuman_core.runtime import logging, redaction
 from openhuman_core.runtime.records import settling_hint
 
-if TYPE_CHECKING:  # it makes its failures here
+if TYPE_CHECKING:  # start-up pays for each import, and the invoker makes its failures here
+    from openhuman_core.registry.method import Method
     from openhuman_core.runtime.invoke import Invocation, Record
 
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openhuman_core.backend.route import Sending
 from openhuman_core.errors import CoreError
-from openhuman_core.registry.context import Context
-from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime import logging
@@ -27,6 +25,8 @@ from openhuman_core.settings import Settings
 
 if TYPE_CHECKING:  # costly to import; the first call that needs them loads them
     from openhuman_core.backend.client import Backend
+    from openhuman_core.registry.context import Context
+    from openhuman_core.registry.method import Method
     from openhuman_core.registry.params import Params
 
 # What reads params; it brings pydantic.
@@ -207,6 +207,8 @@ class Invoker:
             self._audit.abandon(invocation, failure)
 
     async def _run(self, invocation: Invocation) -> RpcOutcome[Any]:
+        from openhuman_core.registry.context import Context  # noqa: PLC0415 - the method's own module has loaded it
+
         method, key = invocation.method, invocation.key
         try:
             backend = self.open()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openhuman_core.errors import Configuration, PolicyDenied
-from openhuman_core.registry.method import Method
 from openhuman_core.settings import Settings
+
+if TYPE_CHECKING:  # start-up pays for each import
+    from openhuman_core.registry.method import Method
 
 
 class Policy:

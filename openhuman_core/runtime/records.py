@@ -13,12 +13,12 @@ from anyio import to_thread
 from openhuman_core.backend.route import Sending
 from openhuman_core.errors import BackendTimeout, CoreError, IdempotencyConflict, JournalUnavailable, OutcomeUnknown
 from openhuman_core.protocol.messages import RawJson, encode
-from openhuman_core.registry.context import PaymentLink
-from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.runtime.logging import log
 
-if TYPE_CHECKING:  # brings SQLite and cryptography, and most calls need neither
+if TYPE_CHECKING:  # start-up pays for each import; the journal's brings SQLite, which most calls have no use for
+    from openhuman_core.registry.context import PaymentLink
+    from openhuman_core.registry.method import Method
     from openhuman_core.runtime.journal import Found, Journal, Key
 
 REPLAYED = "replayed: this idempotency key was used before"
@@ -171,6 +171,8 @@ class AccountRecords:
         self._open_records().unwritten += 1
 
     def _write(self, notes: list[PaymentLink | tuple[str, str]]) -> None:
+        from openhuman_core.registry.context import PaymentLink  # noqa: PLC0415 - who noted one has loaded it
+
         for note in notes:
             if isinstance(note, PaymentLink):
                 self._journal.remember_link(self._scope(), note.id, note.status, note.record)
