@@ -5,6 +5,7 @@ Source: the wire contract, section 1, steps 2 to 5.
 
 from __future__ import annotations
 
+import importlib.metadata  # noqa: F401 - pydantic does when it completes the first model: in the event loop
 import json
 import math
 import os
