@@ -89,7 +89,7 @@ def test_a_request_is_read_and_answered_in_few_lines_of_code() -> None:
     try:
         (frame,) = decoder.feed(PING)
         call = messages.read(frame, 1000) if isinstance(frame, bytes) else frame
-        answer = messages.result(0, {"ok": True})
+        answer = b"".join(messages.result(0, {"ok": True}))
     finally:
         sys.settrace(before)
     assert isinstance(call, messages.Call)

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import StartDaemon
 from tests.support.daemon import Daemon, request
 from tests.support.gate import Gate
-from tests.support.recorder import SILENCE, Recorder
+from tests.support.recorder import SILENCE, Recorder, ok
 
 BALANCE, TOP_UP = "openhuman.billing_get_balance", "openhuman.billing_top_up"
 UPDATE, WAIT = "openhuman.billing_update_auto_recharge", "openhuman.billing_wait_for_payment"
@@ -193,6 +193,21 @@ def test_what_is_answered_inline_overtakes_all_that_waits(start: StartDaemon, ba
     assert daemon.result("rpc.discover")["openrpc"] == "1.3.2"
     daemon.send(cancel("499"))
     assert daemon.answer()["id"] == "499"
+
+
+def test_a_short_answer_overtakes_long_ones_that_are_not_begun(start: StartDaemon, backend: Recorder) -> None:
+    """One that is begun comes whole first, since nobody could read two at once."""
+    backend.default = ok("x" * 5 * MIB)
+    daemon = start(BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t")
+    daemon.send(b"".join(json.dumps(request(name, BALANCE)).encode() + b"\n" for name in "ab"))
+    daemon.log_records("call", 2)
+    daemon.send(request("ping", "core.ping"))
+    first, second, third = (daemon.answer() for _ in range(3))
+    assert second == {"jsonrpc": "2.0", "id": "ping", "result": {"ok": True}}
+    page = {"result": "x" * 5 * MIB, "logs": ["credit balance fetched"]}
+    assert sorted([first, third], key=lambda answer: str(answer["id"])) == [
+        {"jsonrpc": "2.0", "id": name, "result": page} for name in "ab"
+    ]
 
 
 def push(daemon: Daemon, data: bytes) -> int:

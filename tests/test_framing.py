@@ -12,7 +12,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from openhuman_core.protocol.framing import BOM, Decoder, Framing, frame
+from openhuman_core.protocol.framing import BOM, Decoder, Framing
+from tests.support.daemon import framed
 
 ONE, TWO, THREE = b'{"id":1}', b'{"id":"zw\xc3\xb6lf"}', b'[{"id":3}]'
 LIMIT = 1000
@@ -244,7 +245,7 @@ def test_a_frame_over_the_limit_is_told_once_and_passed_over(long: bytes, good: 
 def test_a_frame_of_just_the_limit_is_served(framing: Framing) -> None:
     """One byte more is refused."""
     body = b'"' + b"x" * (LIMIT - 2) + b'"'
-    assert decode(frame(body, framing) + frame(b" " + body, framing)) == [body, "invalid_request"]
+    assert decode(framed(body, framing) + framed(b" " + body, framing)) == [body, "invalid_request"]
 
 
 @pytest.mark.parametrize(
@@ -295,7 +296,7 @@ def test_no_header_line_takes_long_to_read(line: bytes) -> None:
 def test_an_answer_is_framed_in_kind(framing: Framing) -> None:
     """A line with LF, or a body behind a length in bytes."""
     expected = {"lines": TWO + b"\n", "headers": b"Content-Length: 15\r\n\r\n" + TWO}
-    assert frame(TWO, framing) == expected[framing]
+    assert framed(TWO, framing) == expected[framing]
 
 
 JSON = st.recursive(
@@ -314,7 +315,7 @@ def test_however_messages_are_cut_they_come_out_whole(
 ) -> None:
     """For any messages, framing and chunks."""
     bodies = [json.dumps(message, ensure_ascii=False).encode() for message in messages]
-    chunks = split(start + b"".join(frame(body, framing) for body in bodies), cuts)
+    chunks = split(start + b"".join(framed(body, framing) for body in bodies), cuts)
     assert decode(*chunks, framing=framing, limit=2**20) == bodies
     assert decode(*chunks, framing="auto", limit=2**20) == bodies
 
@@ -333,11 +334,11 @@ def test_whatever_bytes_come_a_good_frame_is_found_after_them(
 ) -> None:
     """The decoder never raises; after a newline it finds its way back."""
     decoder = Decoder(framing, 100)
-    found = decoder.feed(frame(ONE, start)) if framing == "auto" else []
+    found = decoder.feed(framed(ONE, start)) if framing == "auto" else []
     for chunk in chunks:
         found += decoder.feed(chunk)
     declared = b"content-length" in b"".join(chunks).lower()
     assume(decoder.framing != "headers" or not declared)  # what is behind a length is its body, good or not
-    found += decoder.feed(b"\r\n\r\n" + frame(TWO, "headers" if decoder.framing == "headers" else "lines"))
+    found += decoder.feed(b"\r\n\r\n" + framed(TWO, "headers" if decoder.framing == "headers" else "lines"))
     assert plain(found)[-1] == TWO
     assert decoder.end() == []

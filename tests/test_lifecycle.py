@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from openhuman_core import __version__
-from openhuman_core.protocol.framing import Framing, frame
+from openhuman_core.protocol.framing import Framing
 from tests.conftest import StartDaemon
-from tests.support.daemon import COMMAND, PATIENCE_SECONDS, Daemon, environment, request, run
+from tests.support.daemon import COMMAND, PATIENCE_SECONDS, Daemon, environment, framed, request, run
 from tests.support.gate import Gate
 from tests.support.recorder import SILENCE, Recorder
 
@@ -62,8 +62,8 @@ def unframed(output: bytes, framing: Framing) -> list[Any]:
         start = 0 if framing == "lines" else output.index(b"\r\n\r\n") + 4
         end = output.index(b"\n") if framing == "lines" else start + int(output[16 : start - 4])
         bodies.append(output[start:end])
-        assert output.startswith(frame(bodies[-1], framing))
-        output = output.removeprefix(frame(bodies[-1], framing))
+        assert output.startswith(framed(bodies[-1], framing))
+        output = output.removeprefix(framed(bodies[-1], framing))
     return [json.loads(body) for body in bodies]
 
 
@@ -218,7 +218,7 @@ def test_a_reader_that_comes_late_gets_everything(home: Path, blocking: int) -> 
 def test_answers_are_framed_in_kind(home: Path, framing: Framing, flag: str) -> None:
     """A peer that speaks in headers is answered in headers."""
     flags = ["--framing", framing] if flag == "forced" else []
-    done = run(home, "serve", *flags, stdin=frame(ping("\u00f6"), framing) + frame(ping(2), framing))
+    done = run(home, "serve", *flags, stdin=framed(ping("\u00f6"), framing) + framed(ping(2), framing))
     assert (done.returncode, unframed(done.stdout, framing)) == (DRAINED, [pong("\u00f6"), pong(2)])
 
 
@@ -251,9 +251,9 @@ MALFORMED = [
 @pytest.mark.parametrize("framing", ["lines", "headers"])
 def test_each_malformed_frame_costs_one_error_and_nothing_else(home: Path, framing: Framing) -> None:
     """The good frame behind it is answered, and may be before it."""
-    frames = b"".join(frame(bad, framing) + frame(ping(at), framing) for at, (bad, _) in enumerate(MALFORMED))
+    frames = b"".join(framed(bad, framing) + framed(ping(at), framing) for at, (bad, _) in enumerate(MALFORMED))
     flags = ["--max-message-bytes", "45000", "--max-batch", "3"]
-    done = run(home, "serve", *flags, stdin=frame(ping("first"), framing) + frames)
+    done = run(home, "serve", *flags, stdin=framed(ping("first"), framing) + frames)
     answers = unframed(done.stdout, framing)
     seen = [(answer["id"], answer.get("error", {}).get("data", {}).get("kind", "ok")) for answer in answers]
     assert Counter(seen) == Counter(
@@ -483,7 +483,7 @@ def test_nothing_but_answers_comes_out_of_stdout(home: Path, tmp_path: Path) -> 
     done = run(home, "serve", stdin=ping(1), PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (
         DRAINED,
-        frame(json.dumps(pong(1), separators=(",", ":")).encode(), "lines"),
+        framed(json.dumps(pong(1), separators=(",", ":")).encode(), "lines"),
     )
     for noise in (b"noise by print", b"noise by descriptor", b"noise by child"):
         assert noise in done.stderr

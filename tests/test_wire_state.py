@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from openhuman_core.protocol.framing import Framing, frame
-from tests.support.daemon import PATIENCE_SECONDS, Daemon, request
+from openhuman_core.protocol.framing import Framing
+from tests.support.daemon import PATIENCE_SECONDS, Daemon, framed, request
 
 PAGE = "openhuman.billing_get_transactions"
 NUMBERS = count(1)
@@ -55,7 +55,7 @@ class WireMachine(RuleBasedStateMachine):
     def put(self, message: Any) -> None:
         """Put a message into the stream."""
         self.in_junk = False
-        self.unsent += frame(json.dumps(message).encode(), self.framing)
+        self.unsent += framed(json.dumps(message).encode(), self.framing)
 
     def call(self, form: str, what: str) -> dict[str, Any]:
         """Make a request, and note what is due for it."""
@@ -140,7 +140,7 @@ class WireMachine(RuleBasedStateMachine):
             for member in answer if isinstance(answer, list) else [answer]:
                 self.answers[member["id"]] -= 1
                 assert self.answers[member["id"]] >= 0, f"not due: {member}"
-        self.daemon.send(frame(json.dumps(request("seen", "sandbox.requests")).encode(), self.framing))
+        self.daemon.send(framed(json.dumps(request("seen", "sandbox.requests")).encode(), self.framing))
         seen = Counter(entry["path"] for entry in read_answer(self.daemon, self.framing)["result"]["requests"])
         ran = {path: seen[path] for path in self.runs}
         assert {path: times for path, times in ran.items() if times not in allowed(self.runs[path])} == {}
@@ -161,7 +161,7 @@ def serving(framing: Framing) -> Iterator[Daemon]:
     """Run a daemon that has few slots, so that calls queue, on a sandbox that takes its time."""
     with TemporaryDirectory() as home, Daemon(Path(home), "--sandbox", "--max-in-flight", "2") as daemon:
         slow = {"route": "GET /payments/credits/transactions", "latencyMs": 2, "times": 1_000_000}
-        daemon.send(frame(json.dumps(request("slow", "sandbox.fault", slow)).encode(), framing))
+        daemon.send(framed(json.dumps(request("slow", "sandbox.fault", slow)).encode(), framing))
         assert read_answer(daemon, framing)["id"] == "slow"
         yield daemon
 

@@ -8,7 +8,6 @@ from typing import cast
 from urllib.parse import urlsplit
 
 import anyio
-import anyio.lowlevel
 import httpx
 
 from openhuman_core import __version__
@@ -49,8 +48,6 @@ HEADERS = (
     ("accept-encoding", "identity"),
     ("user-agent", f"openhuman-core/{__version__}"),
 )
-
-LARGE_BYTES = 2**18  # takes about a millisecond to copy
 
 _parsed = lru_cache(maxsize=128)(httpx.URL)  # most calls go to few places, and reading a URL takes longer than a header
 
@@ -154,8 +151,6 @@ class Backend:
         sending.request_id = answer.headers.get("x-request-id")
         payload = payload_of(answer)
         sending.stage = "completed"
-        if len(payload) > LARGE_BYTES:  # others have their turn before it is copied on; nothing can be lost here
-            await anyio.lowlevel.cancel_shielded_checkpoint()
         return payload
 
     async def _exchange(self, http_request: httpx.Request, request: Request) -> Answer:
@@ -168,7 +163,7 @@ class Backend:
             await response.aclose()
         return answer
 
-    async def _body(self, response: httpx.Response, answer: Answer) -> bytes:
+    async def _body(self, response: httpx.Response, answer: Answer) -> bytes | bytearray:
         """Read a body; a refusal without a readable one is a refusal all the same."""
         problem = "" if answer.headers.get("content-encoding", "identity") == "identity" else "compressed"
         body = bytearray()
@@ -182,7 +177,7 @@ class Backend:
             problem = "cut short"
         if problem and answer.status < HTTPStatus.BAD_REQUEST:
             raise BadBackendResponse(f"{answer.route} answered with a body that is {problem}", **facts_of(answer))
-        return b"" if problem else bytes(body)
+        return b"" if problem else body
 
     async def _told(
         self, failure: CoreError, effect: Effect, credential: Credential | None, sending: Sending

@@ -45,7 +45,7 @@ class Answer:
     route: Route
     status: int
     headers: Mapping[str, str]
-    body: bytes = b""
+    body: bytes | bytearray = b""
 
 
 def payload_of(answer: Answer) -> bytes:
@@ -66,7 +66,7 @@ def payload_of(answer: Answer) -> bytes:
         raise BadBackendResponse(f"{answer.route} answered with a body that is no JSON", **facts_of(answer))
     success = None if members is None else members.get("success")
     if members is None or success not in (b"true", b"false"):
-        return _on_one_line(answer.body.strip()) if text is None else text
+        return _on_one_line(bytes(answer.body.strip())) if text is None else text
     if success == b"false":
         raise _refusal(answer, members)
     for name in ("data", "user"):
@@ -103,7 +103,7 @@ def is_unsure(failure: CoreError, effect: Effect) -> bool:
     return unsure_payment or isinstance(failure, BadBackendResponse | BackendUnavailable | BackendTimeout)
 
 
-def _json_text(body: bytes) -> bytes | None:
+def _json_text(body: bytes | bytearray) -> bytes | None:
     """Put JSON on one line; None for what is no JSON."""
     try:
         text = body.decode().removeprefix("\ufeff")  # the next step lets broken UTF-8 pass in what it only skims
@@ -122,7 +122,7 @@ def _on_one_line(raw: bytes) -> bytes:
     return raw.translate(None, b"\r\n") if b"\n" in raw or b"\r" in raw else raw
 
 
-def _quick_members(body: bytes) -> dict[str, bytes] | None:
+def _quick_members(body: bytes | bytearray) -> dict[str, bytes] | None:
     """Split an object into its members' texts in one look; None for what takes a closer one."""
     try:
         body.decode()  # the next step lets broken UTF-8 pass in what it only skims

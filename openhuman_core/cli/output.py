@@ -59,7 +59,7 @@ class Output:
 
     def _print(self, payload: Any, logs: tuple[str, ...]) -> None:
         if self.envelope and not self.jsonl:
-            payload = outcome(payload, logs) if logs else payload
+            payload = RawJson(b"".join(outcome(payload, logs)))
         if self.query is not None:
             payload = _part(self.query, payload)
         if self.jsonl:

@@ -10,7 +10,7 @@ import re
 from typing import Literal
 
 from openhuman_core.errors import CoreError, InvalidRequest, ParseError
-from openhuman_core.protocol.messages import Malformed
+from openhuman_core.protocol.messages import Malformed, Parts
 
 Framing = Literal["auto", "lines", "headers"]
 
@@ -179,11 +179,11 @@ class Decoder:
         return _malformed(InvalidRequest(f"the frame is longer than {self.max_bytes} bytes"))
 
 
-def frame(payload: bytes, framing: Framing) -> bytes:
+def frame(answer: Parts, framing: Framing) -> Parts:
     """Wrap one answer for the wire: a line with LF, or a body behind a Content-Length header with CRLF."""
     if framing == "headers":
-        return b"Content-Length: %d\r\n\r\n%b" % (len(payload), payload)
-    return payload + b"\n"
+        return (b"Content-Length: %d\r\n\r\n" % sum(map(len, answer)), *answer)
+    return (*answer, b"\n")
 
 
 def _malformed(error: CoreError) -> Malformed:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NewType
 
 from openhuman_core.errors import CoreError, InvalidRequest, ParseError
 
@@ -20,10 +20,10 @@ CANCEL = "$/cancelRequest"
 MAX_DEPTH = 128
 
 
-class RawJson(bytes):
-    """JSON text, as UTF-8 without line ends, that goes out as it came in."""
-
-    __slots__ = ()
+# JSON text, as UTF-8 without line ends, that goes out as it came in.
+RawJson = NewType("RawJson", bytes)
+# An answer's text in pieces, joined where it goes out at the earliest: each copy of a large one holds everybody up.
+Parts = tuple[bytes, ...]
 
 
 class ExactFloat(float):
@@ -104,41 +104,41 @@ def id_to_cancel(notification: Call) -> Id:
     return call_id if _is_id(call_id) else None
 
 
-def result(call_id: Id, value: Any) -> bytes:
-    """Encode a successful answer; `RawJson` passes as it is, alone or as the `result` member of an outcome."""
-    return b"".join((b'{"jsonrpc":"2.0","id":', encode(call_id), b',"result":', encode(value), b"}"))
+def result(call_id: Id, value: Any, logs: tuple[str, ...] = ()) -> Parts:
+    """Encode a successful answer; `RawJson` passes as it is."""
+    return (b'{"jsonrpc":"2.0","id":%b,"result":' % encode(call_id), *outcome(value, logs), b"}")
 
 
-def error(call_id: Id, failure: CoreError) -> bytes:
+def error(call_id: Id, failure: CoreError) -> Parts:
     """Encode a failed answer."""
     body = {"code": failure.code, "message": failure.message, "data": failure.data()}
-    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (encode(call_id), encode(body))
+    return (b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (encode(call_id), encode(body)),)
 
 
-def outcome(payload: Any, logs: tuple[str, ...]) -> RawJson:
-    """Encode the wrapped result of a namespace's method: the payload and its log lines."""
-    return RawJson(b"".join((b'{"result":', encode(payload), b',"logs":', encode(logs), b"}")))
+def outcome(value: Any, logs: tuple[str, ...]) -> Parts:
+    """Encode what a caller sees as the result: the bare value, wrapped where there are log lines beside it."""
+    return (b'{"result":', encode(value), b',"logs":%b}' % encode(logs)) if logs else (encode(value),)
 
 
-def progress(token: str | int, value: Any) -> bytes:
+def progress(token: str | int, value: Any) -> Parts:
     """Encode what a call tells on its way, for the caller who gave the token."""
     params = {"token": token, "value": value}
-    return encode({"jsonrpc": "2.0", "method": "$/progress", "params": params})
+    return (encode({"jsonrpc": "2.0", "method": "$/progress", "params": params}),)
 
 
-def batch(answers: list[bytes]) -> bytes:
+def batch(answers: list[Parts]) -> Parts:
     """Join the answers of one batch."""
-    return b"[%b]" % b",".join(answers)
+    return (b"[%b]" % b",".join(map(b"".join, answers)),)
 
 
-def encode(value: Any) -> RawJson:
+def encode(value: Any) -> bytes:
     """Encode a value as ASCII, so that no text of ours can break a frame or fail to encode; `RawJson` stays."""
-    if isinstance(value, RawJson):
+    if isinstance(value, bytes):
         return value
     if type(value) is int:
-        return RawJson(b"%d" % value)
+        return b"%d" % value
     text = value.text if type(value) is ExactFloat else _ENCODER.encode(value)
-    return RawJson(text.encode("ascii"))
+    return text.encode("ascii")
 
 
 def _reject_constant(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from openhuman_core.protocol.messages import RawJson, outcome
+from openhuman_core.protocol.messages import RawJson
 
 T = TypeVar("T")
 Anything = dict[str, Any]  # the shape of an object whose members are not documented
@@ -20,7 +20,3 @@ class RpcOutcome(Generic[T]):
     def __init__(self, value: T | RawJson, *logs: str) -> None:
         self.value = value
         self.logs = logs
-
-    def on_the_wire(self) -> T | RawJson:
-        """Give what a caller sees as the result."""
-        return outcome(self.value, self.logs) if self.logs else self.value

@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 
 from openhuman_core.errors import BackendTimeout, CoreError
 from openhuman_core.protocol import messages
-from openhuman_core.protocol.messages import Call, Id
+from openhuman_core.protocol.messages import Call, Id, Parts
 from openhuman_core.runtime.builtins import Vitals
 from openhuman_core.runtime.failures import bug, cancelled, duplicate, for_caller, given_up
 from openhuman_core.runtime.invoke import Invocation, Invoker, Record
@@ -232,7 +232,7 @@ class Calls:
         self._tasks.start_soon(self._run, accepted, invocation)
 
     async def _run(self, accepted: Accepted, invocation: Invocation) -> None:
-        answer = b""
+        answer: Parts = ()
         with anyio.CancelScope() as accepted.scope, _noting_failure(accepted):
             if accepted.cut is not None:
                 raise accepted.cut(invocation)
@@ -241,13 +241,13 @@ class Calls:
                 async with self._opening:
                     await to_thread.run_sync(self._invoker.open, abandon_on_cancel=True)
             outcome = await self._invoker.run(invocation)
-            answer = messages.result(accepted.call.id, outcome.on_the_wire())
+            answer = messages.result(accepted.call.id, outcome.value, outcome.logs)
         if accepted.scope.cancelled_caught and accepted.cut is not None:
             accepted.failure = accepted.cut(invocation)
         self._finish(accepted, answer)
         await invocation.finish()
 
-    def _finish(self, accepted: Accepted, answer: bytes = b"") -> None:
+    def _finish(self, accepted: Accepted, answer: Parts = ()) -> None:
         """Answer a call and forget it; one that was answered is left alone."""
         if accepted not in self._accepted:
             return

@@ -27,7 +27,7 @@ class Discovery:
         from openhuman_core.registry.openrpc import document  # noqa: PLC0415 - brings pydantic
 
         if self.text is None:
-            self.text = encode(document(self._registry.all(), self._builtins, self._policy.denial))
+            self.text = RawJson(encode(document(self._registry.all(), self._builtins, self._policy.denial)))
         return self.text
 
     async def make_beside(self) -> None:

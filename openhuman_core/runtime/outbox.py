@@ -1,23 +1,26 @@
-"""What goes out: answers are framed, joined, and written by one task."""
+"""What goes out: answers are framed, joined where they are small, and written by one task."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import anyio
+import anyio.lowlevel
 
 from openhuman_core.errors import CoreError
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder, frame
-from openhuman_core.protocol.messages import Call
+from openhuman_core.protocol.messages import Call, Parts
 from openhuman_core.runtime.builtins import Vitals
 from openhuman_core.runtime.redaction import without_tokens
 from openhuman_core.runtime.stdio import Wire
 
 MAX_UNREAD_BYTES = 2**20
+# What a pipe holds, where nobody changed it: more than that waits for the reader however it is written.
+LARGE_BYTES = 2**16
 
 # Takes one answer; an empty one is that of a notification.
-Sink = Callable[[bytes], None]
+Sink = Callable[[Parts], None]
 
 
 class Outbox:
@@ -28,17 +31,22 @@ class Outbox:
         self._wire = wire
         self._decoder = decoder
         self._on_change = on_change
-        self._answers: list[bytes] = []
+        self._small: list[bytes] = []
+        self._large: list[Parts] = []
         self._closed = False
         self._filled = anyio.Event()
         self._written = anyio.Event()
 
-    def send(self, answer: bytes) -> None:
-        """Queue an answer."""
+    def send(self, answer: Parts) -> None:
+        """Queue an answer; a small one goes out before every large one that is not begun."""
         if answer and not self._closed:
             framed = frame(answer, self._decoder.framing)
-            self._answers.append(framed)
-            self.unread_bytes += len(framed)
+            size = sum(map(len, framed))
+            if size > LARGE_BYTES:
+                self._large.append(framed)
+            else:
+                self._small.append(b"".join(framed))
+            self.unread_bytes += size
             self._filled.set()
 
     @property
@@ -52,21 +60,29 @@ class Outbox:
             await self._written.wait()
 
     async def run(self) -> None:
-        """Write what is queued, all of it at once, for ever; raises `OSError` when the reader is gone."""
+        """Write what is queued, the small answers at once, for ever; raises `OSError` when the reader is gone."""
         while True:
             await self._filled.wait()
-            self._filled = anyio.Event()
-            data = b"".join(self._answers)
-            self._answers.clear()
-            await self._wire.write(data)
-            if not self._closed:
-                self.unread_bytes -= len(data)
-            self._tell()
+            if self._large:  # first answer what came meanwhile: one turn to notice it, one to read it
+                for _ in range(2):
+                    await anyio.lowlevel.checkpoint()
+            parts = [b"".join(self._small)]
+            self._small.clear()
+            if self._large:
+                parts += self._large.pop(0)
+            if not self._large:
+                self._filled = anyio.Event()
+            for part in parts:
+                await self._wire.write(part)
+                if not self._closed:
+                    self.unread_bytes -= len(part)
+                self._tell()
 
     def discard(self) -> None:
         """Drop what is queued and whatever comes: nobody will read it."""
         self._closed = True
-        self._answers.clear()
+        self._small.clear()
+        self._large.clear()
         self.unread_bytes = 0
         self._tell()
 
@@ -82,10 +98,10 @@ class Replies:
     def __init__(self, vitals: Vitals) -> None:
         self._vitals = vitals
 
-    def send(self, call: Call, outcome: bytes | CoreError, sink: Sink) -> None:
+    def send(self, call: Call, outcome: Parts | CoreError, sink: Sink) -> None:
         """Give `sink` the encoded answer or the failure of a call; a notification is answered by nothing."""
         if not call.answered:
-            sink(b"")
+            sink(())
         elif isinstance(outcome, CoreError):
             self.refuse(call.id, outcome, sink)
         else:
@@ -105,10 +121,10 @@ class BatchAnswers:
 
     def __init__(self, members: int, send: Sink) -> None:
         self._left = members
-        self._answers: list[bytes] = []
+        self._answers: list[Parts] = []
         self._send = send
 
-    def take(self, answer: bytes) -> None:
+    def take(self, answer: Parts) -> None:
         """Take one member's answer."""
         self._left -= 1
         if answer:

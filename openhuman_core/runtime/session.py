@@ -17,7 +17,7 @@ from openhuman_core import __version__
 from openhuman_core.errors import CoreError
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder
-from openhuman_core.protocol.messages import Batch, Call, Malformed
+from openhuman_core.protocol.messages import Batch, Call, Malformed, Parts
 from openhuman_core.runtime import logging
 from openhuman_core.runtime.builtins import BUILTINS, DISCOVER, Program, Vitals, call_builtin
 from openhuman_core.runtime.calls import Calls
@@ -154,7 +154,7 @@ class Session:
             self._take_inline(message, sink)
         elif message.method == messages.CANCEL and not message.answered:
             self._calls.cancel(messages.id_to_cancel(message))
-            sink(b"")
+            sink(())
         else:
             self._calls.accept(message, sink, size)
 
@@ -177,7 +177,7 @@ class Session:
         self._change()
 
     def _answer_inline(self, call: Call, sink: Sink) -> None:
-        outcome: bytes | CoreError
+        outcome: Parts | CoreError
         try:
             self._calls.begin_inline(call)
             outcome = messages.result(call.id, call_builtin(call.method, call.params, self._program))

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from openhuman_core.protocol.framing import Framing, frame
+
 COMMAND = (sys.executable, "-m", "openhuman_core")
 # No wait in a test is longer; a healthy daemon answers in a small part of it.
 PATIENCE_SECONDS = 20.0
@@ -33,6 +35,11 @@ def request(call_id: Any, method: str, params: Any = ...) -> dict[str, Any]:
     """Make a request; without `params` it has none."""
     message = {"jsonrpc": "2.0", "id": call_id, "method": method}
     return message if params is ... else {**message, "params": params}
+
+
+def framed(body: bytes, framing: Framing) -> bytes:
+    """Put a message in a frame."""
+    return b"".join(frame((body,), framing))
 
 
 # What these name in a test's environment or params is a secret; a shorter one would be in any log.
@@ -169,13 +176,13 @@ class Daemon:
             self._log_reader.join(PATIENCE_SECONDS)
         return b"".join(self._logged).decode(errors="replace")
 
-    def log_records(self, message: str) -> list[dict[str, Any]]:
-        """Give the log's records with a message, once there is one; the log is written beside the answers."""
+    def log_records(self, message: str, count: int = 1) -> list[dict[str, Any]]:
+        """Give the log's records with a message, once there are `count`; the log is written beside the answers."""
         found: list[dict[str, Any]] = []
 
         def is_there() -> bool:
             found[:] = [record for record in map(json.loads, self._logged) if record["message"] == message]
-            return bool(found)
+            return len(found) >= count
 
         with self._more_logged:
             self._more_logged.wait_for(is_there, PATIENCE_SECONDS)
