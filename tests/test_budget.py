@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import shutil
@@ -13,7 +14,7 @@ import pytest
 
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder
-from tests.support.daemon import COMMAND, PATIENCE_SECONDS, environment, request
+from tests.support.daemon import COMMAND, PATIENCE_SECONDS, Daemon, environment, request
 from tests.support.imports import imported
 
 CALLS = 1000
@@ -71,6 +72,13 @@ def test_many_pings_at_once_take_few_system_calls(home: Path, tmp_path: Path) ->
         calls[len(pings)] = len(re.findall(r"^\d+ +\w+\(", told, re.MULTILINE))
     few, many = sorted(calls.values())
     assert many - few <= CALLS // 10, calls
+
+
+def test_a_large_answer_finds_a_pipe_that_holds_much_of_it(bare: Daemon) -> None:
+    """Each time that it waits for its reader delays what is to be said after it."""
+    assert bare.result("core.ping") == {"ok": True}
+    assert bare.process.stdout is not None
+    assert fcntl.fcntl(bare.process.stdout, fcntl.F_GETPIPE_SZ) == 2**20
 
 
 def test_a_request_is_read_and_answered_in_few_lines_of_code() -> None:

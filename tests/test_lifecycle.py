@@ -454,7 +454,7 @@ def test_answers_that_nobody_reads_do_not_hold_up_a_stop(home: Path) -> None:
     """They are lost at the deadline, and the exit code says so."""
     with spawn(home, "--drain-seconds", "0.2") as process:
         assert process.stdin is not None
-        process.stdin.write(json.dumps(request(1, "x" * 300_000)).encode() + b"\n" + ping(2) + b"\n")
+        process.stdin.write(json.dumps(request(1, "x" * 3_000_000)).encode() + b"\n" + ping(2) + b"\n")
         process.stdin.flush()
         assert process.stdout is not None
         assert process.stdout.read(1) == b"{"

@@ -16,8 +16,8 @@ from openhuman_core.runtime.redaction import without_tokens
 from openhuman_core.runtime.stdio import Wire
 
 MAX_UNREAD_BYTES = 2**20
-# What a pipe holds, where nobody changed it: more than that waits for the reader however it is written.
-LARGE_BYTES = 2**16
+# An answer of more is large: shorter ones overtake it, and it is not copied again, which takes about a millisecond.
+LARGE_BYTES = 2**18
 
 # Takes one answer; an empty one is that of a notification.
 Sink = Callable[[Parts], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import socket
@@ -14,6 +15,8 @@ import anyio
 import anyio.lowlevel
 
 READ_SIZE = 65_536
+# As much as any user may have (pipe(7)): the fewer times a large answer waits for its reader, the sooner it is out.
+PIPE_BYTES = 2**20
 # How often it is looked whether the reader of a socket or a terminal is gone.
 LOOK_SECONDS = 0.5
 
@@ -74,6 +77,8 @@ class Wire:
             with suppress(OSError):  # another user's, or a system without /proc
                 # The same pipe as an open file of our own, which may well be non-blocking.
                 self._output = os.open(f"/proc/self/fd/{self._output}", os.O_WRONLY | os.O_NONBLOCK)
+                with suppress(OSError):  # the user has too many such pipes
+                    fcntl.fcntl(self._output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
                 return partial(os.write, self._output)
         writable = select.poll()
         writable.register(self._output, select.POLLOUT)
