@@ -125,7 +125,8 @@ def _on_one_line(raw: bytes) -> bytes:
 def _quick_members(body: bytes | bytearray) -> dict[str, bytes] | None:
     """Split an object into its members' texts in one look; None for what takes a closer one."""
     try:
-        body.decode()  # the next step lets broken UTF-8 pass in what it only skims
+        if not body.isascii():  # most are, and need no copy as text
+            body.decode()  # the next step lets broken UTF-8 pass in what it only skims
         members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
         return None
