@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -78,6 +79,14 @@ def test_a_large_answer_finds_a_pipe_that_holds_much_of_it(bare: Daemon) -> None
     """Each time that it waits for its reader delays what is to be said after it."""
     assert bare.result("core.ping") == {"ok": True}
     assert bare.process.stdout is not None
+    try:
+        ours, other = os.pipe()
+        fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, 2**20)
+    except PermissionError:
+        pytest.skip("this user has too many large pipes already")
+    finally:
+        os.close(ours)
+        os.close(other)
     assert fcntl.fcntl(bare.process.stdout, fcntl.F_GETPIPE_SZ) == 2**20
 
 
