@@ -102,8 +102,8 @@ class App:
         policy.check_patterns(lambda: [method.name for method in self.registry.all()])
         self.discovery = Discovery(self.registry, BUILTINS, policy)
         # What the embedded sandbox holds is gone with the process, and so are the keys that were used with it.
-        place = f"{configuration.SANDBOX}/{os.urandom(8).hex()}" if settings.sandbox else None
-        self.invoker = Invoker(self.registry, settings, self._open, self._open_records, place)
+        realm = f"{configuration.SANDBOX}/{os.urandom(8).hex()}" if settings.sandbox else None
+        self.invoker = Invoker(self.registry, settings, self._open, self._open_records, realm)
         self._backend: Backend | None = None
         self._records: Records | None = None
         self._opening_records = threading.Lock()  # the journal's work is done in threads

@@ -91,13 +91,13 @@ class Backend:
                         None if self.settings.no_retries else pause_before_retry(failure, effect, attempt, sent=sent)
                     )
                     if pause is None or anyio.current_time() + pause >= scope.deadline:
-                        told = await self._told(failure, effect, credential, sending)
-                        raise told from (None if told is failure else failure)
+                        final = await self._final(failure, effect, credential, sending)
+                        raise final from (None if final is failure else failure)
                 if not effect.repeatable:
                     sending.stage = "not_sent"  # what is sent again surely did nothing
                 await anyio.sleep(pause)
         late = BackendTimeout(f"{request.route} timed out after {timeout:.3g} s", route=str(request.route))
-        raise await self._told(late, effect, credential, sending)
+        raise await self._final(late, effect, credential, sending)
 
     async def probe(self) -> float | None:
         """Ask for anything, as nobody; gives the seconds by which the hosted API's clock is ahead, if it says so.
@@ -179,10 +179,10 @@ class Backend:
             raise BadBackendResponse(f"{answer.route} answered with a body that is {problem}", **facts_of(answer))
         return b"" if problem else body
 
-    async def _told(
+    async def _final(
         self, failure: CoreError, effect: Effect, credential: Credential | None, sending: Sending
     ) -> CoreError:
-        """Give the failure as a caller is told of it."""
+        """Give the failure that a call which is not made again ends in."""
         if failure.facts.get("httpStatus") == HTTPStatus.UNAUTHORIZED and credential is not None:
             return await self._unauthorized(failure, credential)
         if sending.stage == "not_sent" or effect.repeatable:
@@ -193,17 +193,17 @@ class Backend:
     async def _unauthorized(self, failure: CoreError, credential: Credential) -> CoreError:
         route = failure.facts["route"]
         await self.credentials.refused(credential)
-        told: CoreError
+        final: CoreError
         if credential.kind == "api-key":
-            told = ApiKeyRejected(
+            final = ApiKeyRejected(
                 f"API_KEY_REJECTED: the API key was refused ({failure.reason}) on {route}", **failure.facts
             )
         else:
-            told = SessionExpired(
+            final = SessionExpired(
                 f"SESSION_EXPIRED: Session expired; sign in again ({failure.reason}) on {route}", **failure.facts
             )
-        told.reason = failure.reason
-        return told
+        final.reason = failure.reason
+        return final
 
 
 def _transport_failure(problem: httpx.HTTPError, request: Request) -> CoreError:

@@ -72,7 +72,7 @@ class Vault:
 
     @cached_property
     def _key_to_write(self) -> bytes:
-        with self._told():
+        with self._failing_as_ours():
             if not self._is_in_use() and self._read() is None:
                 self._make()
         return self._key
@@ -92,12 +92,12 @@ class Vault:
             raise Configuration(
                 f"the key in {self._where} is missing", hint="Bring it back; nothing can open what it sealed."
             )
-        with self._told():
+        with self._failing_as_ours():
             Fernet(key)
         return key
 
     def _read(self) -> bytes | None:
-        with self._told():
+        with self._failing_as_ours():
             if self.key_in == "file":
                 return read_private(self.path) if os.path.lexists(self.path) else None
             key = self._entry.read()
@@ -110,7 +110,7 @@ class Vault:
             self._entry.write(Fernet.generate_key().decode())
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _failing_as_ours(self) -> Iterator[None]:
         try:
             yield
         except (OSError, ValueError) as problem:

@@ -89,7 +89,7 @@ class Invoker:
     """Makes calls to the methods of a registry.
 
     `open_backend` gives the one connection to the hosted API, `open_records` the journal of the home, where keys belong
-    to an account and to `place`: the base URL, unless another is named.
+    to an account and to a `realm`: the base URL, unless another is named.
     """
 
     def __init__(
@@ -98,13 +98,13 @@ class Invoker:
         settings: Settings,
         open_backend: Callable[[], Backend],
         open_records: Callable[[], Records],
-        place: str | None = None,
+        realm: str | None = None,
     ) -> None:
         self._registry = registry
         self._settings = settings
         self._open_backend = open_backend
         self._open_records = open_records
-        self._place = settings.base_url if place is None else lambda: place
+        self._realm = settings.base_url if realm is None else lambda: realm
         self._backend: Backend | None = None
         self._policy = Policy(settings)
         self._spend_limit = SpendLimit(settings.max_spend_usd)
@@ -224,7 +224,7 @@ class Invoker:
                 await self.expectation.check(backend, credential, team, timeout_seconds=timeout)
                 timeout = invocation.seconds_left()
             account = credential.account() if credential else ""
-            records = AccountRecords(self._open_records, account, self._place)
+            records = AccountRecords(self._open_records, account, self._realm)
             invocation.afterwards.append(records.catch_up)
             context = Context(
                 backend=backend,

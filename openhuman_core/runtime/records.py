@@ -131,11 +131,11 @@ class AccountRecords:
         from openhuman_core.runtime.journal import Key  # noqa: PLC0415 - a thread has loaded it by now
 
         key = Key(scope, name, method.name, digest)
-        flights, place = self._open_records().flights, (scope, name)
+        flights, identity = self._open_records().flights, (scope, name)
         deadline = anyio.current_time() + timeout_seconds
         try:
             with anyio.fail_after(timeout_seconds):
-                while flight := flights.get(place):
+                while flight := flights.get(identity):
                     if flight.key != key:
                         raise used_before(flight.key.method, method.name)
                     sending.doubtful = not method.effect.repeatable
@@ -146,14 +146,14 @@ class AccountRecords:
                         raise copy.copy(flight.failure)
         except TimeoutError as problem:
             raise _under_way(method) from problem
-        mine = flights[place] = _Flight(key)
+        mine = flights[identity] = _Flight(key)
         try:
             mine.outcome = await self._lead(key, method, sending, deadline, make)
         except CoreError as failure:
             mine.failure = failure
             raise
         finally:
-            del flights[place]
+            del flights[identity]
             mine.landed.set()
         return mine.outcome
 
