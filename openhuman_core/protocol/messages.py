@@ -67,10 +67,17 @@ def read(frame: bytes, max_batch: int) -> Call | Malformed | Batch:
     message = decode(frame)
     if isinstance(message, Malformed):
         return message
-    members = message if isinstance(message, list) else [message]
-    if any(isinstance(member, dict) and isinstance(member.get("id"), float) for member in members):
-        _restore_ids(members, frame)
-    return _batch(message, max_batch) if isinstance(message, list) else _call(message)
+    if isinstance(message, list):
+        if any(map(_has_float_id, message)):
+            _restore_ids(message, frame)
+        return _batch(message, max_batch)
+    if _has_float_id(message):
+        _restore_ids([message], frame)
+    return _call(message)
+
+
+def _has_float_id(member: Any) -> bool:
+    return isinstance(member, dict) and type(member.get("id")) is float
 
 
 def _restore_ids(members: list[Any], frame: bytes) -> None:

@@ -40,6 +40,8 @@ class Outbox:
     def send(self, answer: Parts) -> None:
         """Queue an answer; a small one goes out before every large one that is not begun."""
         if answer and not self._closed:
+            if not self._small and not self._large:
+                self._filled.set()
             framed = frame(answer, self._decoder.framing)
             size = sum(map(len, framed))
             if size > LARGE_BYTES:
@@ -47,7 +49,6 @@ class Outbox:
             else:
                 self._small.append(b"".join(framed))
             self.unread_bytes += size
-            self._filled.set()
 
     @property
     def has_room(self) -> bool:

@@ -128,7 +128,8 @@ class Session:
                 found = iter(self._decoder.feed(data))
                 for item in found:
                     self._take(item)
-                    await self._until(self._has_room)
+                    if not self._has_room():
+                        await self._until(self._has_room)
             found = iter(self._decoder.end())
         finally:  # what was read is answered, if only to say that the program stops
             for item in found:
