@@ -128,13 +128,10 @@ class Backend:
         return url
 
     def _request(self, request: Request, credential: Credential | None, idempotency_key: str | None) -> httpx.Request:
-        headers = [*HEADERS]
-        if credential is not None:
-            headers.append(credential.header())
-        if request.body is not None:
-            headers.append(("content-type", "application/json"))
+        headers = _headers(None if credential is None else credential.header(), has_body=request.body is not None)
         if idempotency_key is not None:
-            headers.append(("idempotency-key", idempotency_key))
+            headers = headers.copy()
+            headers["idempotency-key"] = idempotency_key
         url = _parsed(self.base_url + request.path)
         # With a stream of its own a request is not searched for headers to add; the transport adds what HTTP needs.
         return httpx.Request(request.route.verb, url, headers=headers, stream=httpx.ByteStream(request.body or b""))
@@ -204,6 +201,12 @@ class Backend:
             )
         final.reason = failure.reason
         return final
+
+
+@lru_cache(maxsize=4)  # most calls show one credential
+def _headers(credential: tuple[str, str] | None, *, has_body: bool) -> httpx.Headers:
+    shown = [credential] if credential else []
+    return httpx.Headers([*HEADERS, *shown, *[("content-type", "application/json")] * has_body])
 
 
 def _transport_failure(problem: httpx.HTTPError, request: Request) -> CoreError:

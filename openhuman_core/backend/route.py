@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
@@ -59,10 +60,7 @@ class Route(NamedTuple):
 
     def request(self, params: Mapping[str, Any]) -> Request:
         """Make the request of `params`: wire names to values, without those that are absent."""
-        path = "/".join(
-            quote(params[segment[1:-1]], safe="") if segment.startswith("{") else segment
-            for segment in self.template.split("/")
-        )
+        path = re.sub(r"\{(\w+)\}", lambda param: quote(params[param[1]], safe=""), self.template)
         query = "&".join(
             f"{name}={_query_value(params[name])}" for name in self.query if params.get(name, False) is not False
         )

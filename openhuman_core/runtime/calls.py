@@ -180,7 +180,8 @@ class Calls:
             if invocation is None:
                 self._finish(accepted)
             elif self._vitals.in_flight < self._max_in_flight:
-                self._start(accepted, invocation)
+                self._take_turn(accepted)
+                self._tasks.start_soon(self._run, accepted, invocation)
             else:
                 self._waiting[accepted] = invocation
                 if invocation.deadline is not None:
@@ -212,7 +213,7 @@ class Calls:
                 accepted.scope.cancel()
 
     async def _watch_wait(self, accepted: Accepted, invocation: Invocation) -> None:
-        """Give a call up that waits for its turn until its own time is over; `_start` and `_finish` end the watch."""
+        """Give up a call that waits until its own time is over; `_take_turn` and `_finish` end the watch."""
         if accepted not in self._waiting:
             return
         with anyio.CancelScope() as accepted.scope:
@@ -222,16 +223,24 @@ class Calls:
             accepted.failure = for_caller(late, invocation.method)
             self._finish(accepted)
 
-    def _start(self, accepted: Accepted, invocation: Invocation) -> None:
+    def _take_turn(self, accepted: Accepted) -> None:
         if accepted.scope is not None:
             accepted.scope.cancel()
         accepted.running = True
         self._vitals.in_flight += 1
         self._vitals.queued -= 1
         self._on_change()
-        self._tasks.start_soon(self._run, accepted, invocation)
 
     async def _run(self, accepted: Accepted, invocation: Invocation) -> None:
+        """Make a call, and then one that waits, and so on: a task for each would cost a tenth of a call."""
+        await self._make(accepted, invocation)
+        while self._waiting and self._vitals.in_flight < self._max_in_flight:
+            accepted, invocation = self._waiting.popitem(last=False)
+            self._take_turn(accepted)
+            await anyio.lowlevel.checkpoint()  # a call may have waited for nothing
+            await self._make(accepted, invocation)
+
+    async def _make(self, accepted: Accepted, invocation: Invocation) -> None:
         answer: Parts = ()
         with anyio.CancelScope() as accepted.scope, _noting_failure(accepted):
             if accepted.cut is not None:
@@ -245,7 +254,8 @@ class Calls:
         if accepted.scope.cancelled_caught and accepted.cut is not None:
             accepted.failure = accepted.cut(invocation)
         self._finish(accepted, answer)
-        await invocation.finish()
+        if invocation.afterwards:
+            self._tasks.start_soon(invocation.finish)
 
     def _finish(self, accepted: Accepted, answer: Parts = ()) -> None:
         """Answer a call and forget it; one that was answered is left alone."""
@@ -260,17 +270,12 @@ class Calls:
         self._replies.send(call, answer if failure is None else failure, accepted.sink)
         if accepted.running:
             self._vitals.in_flight -= 1
-            self._start_waiting()
         else:
             if self._waiting.pop(accepted, None) is not None and accepted.scope is not None:
                 accepted.scope.cancel()
             self._vitals.queued -= 1
         self._held_bytes -= accepted.size
         self._on_change()
-
-    def _start_waiting(self) -> None:
-        while self._waiting and self._vitals.in_flight < self._max_in_flight:
-            self._start(*self._waiting.popitem(last=False))
 
 
 @contextmanager

@@ -224,8 +224,7 @@ class Invoker:
                 await self.expectation.check(backend, credential, team, timeout_seconds=timeout)
                 timeout = invocation.seconds_left()
             account = credential.account() if credential else ""
-            records = AccountRecords(self._open_records, account, self._realm)
-            invocation.afterwards.append(records.catch_up)
+            records = AccountRecords(self._open_records, account, self._realm, invocation.afterwards)
             context = Context(
                 backend=backend,
                 method=method,

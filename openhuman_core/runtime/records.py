@@ -60,12 +60,22 @@ class Records:
 
 
 class AccountRecords:
-    """The records of one account at one base URL; the journal is opened when they are first needed."""
+    """The records of one account at one base URL; the journal is opened when they are first needed.
 
-    def __init__(self, open_records: Callable[[], Records], account: str, base_url: Callable[[], str]) -> None:
+    What is to be written once the caller has its answer is added to `afterwards`.
+    """
+
+    def __init__(
+        self,
+        open_records: Callable[[], Records],
+        account: str,
+        base_url: Callable[[], str],
+        afterwards: list[Callable[[], Awaitable[None]]],
+    ) -> None:
         self._open_records = open_records
         self._account = account
         self._base_url = base_url
+        self._afterwards = afterwards
         self._notes: list[PaymentLink | tuple[str, str]] = []  # links, and statuses by link id, to be written later
 
     async def entries(self, limit: int, offset: int, state: str | None) -> list[dict[str, Any]]:
@@ -91,11 +101,9 @@ class AccountRecords:
         """Keep what was learned of a payment once the caller has its answer."""
         self._note((link_id, status))
 
-    async def catch_up(self) -> None:
+    async def _catch_up(self) -> None:
         """Write what was noted; a home that cannot be written to loses it, not the call."""
         notes, self._notes = self._notes, []
-        if not notes:
-            return
         records = self._open_records()
         try:
             async with records.writing:  # in the order of the answers
@@ -167,6 +175,8 @@ class AccountRecords:
         return self._journal.digest(f"{self._account}\n{self._base_url()}".encode(errors="surrogatepass"))
 
     def _note(self, note: PaymentLink | tuple[str, str]) -> None:
+        if not self._notes:
+            self._afterwards.append(self._catch_up)
         self._notes.append(note)
         self._open_records().unwritten += 1
 
