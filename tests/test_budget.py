@@ -9,12 +9,19 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from openhuman_core.app import App
+from openhuman_core.errors import InvalidParams
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder
+from openhuman_core.runtime.invoke import Record
+from openhuman_core.settings import Settings
 from tests.support.daemon import COMMAND, PATIENCE_SECONDS, Daemon, environment, request
 from tests.support.imports import imported
 
@@ -90,10 +97,8 @@ def test_a_large_answer_finds_a_pipe_that_holds_much_of_it(bare: Daemon) -> None
     assert fcntl.fcntl(bare.process.stdout, fcntl.F_GETPIPE_SZ) == 2**20
 
 
-def test_a_request_is_read_and_answered_in_few_lines_of_code() -> None:
-    """Counted line by line: between the bytes of a ping and those of its answer there is no room for ado."""
-    decoder = Decoder("lines", 2**24)
-    decoder.feed(PING)
+def lines_of(work: Callable[[], Any]) -> tuple[Any, int]:
+    """Do something, and count the lines of Python that it takes."""
     lines = 0
 
     def count(_frame: object, event: str, _argument: object) -> object:
@@ -104,11 +109,43 @@ def test_a_request_is_read_and_answered_in_few_lines_of_code() -> None:
     before = sys.gettrace()
     sys.settrace(count)  # type: ignore[arg-type]
     try:
-        (frame,) = decoder.feed(PING)
-        call = messages.read(frame, 1000) if isinstance(frame, bytes) else frame
-        answer = b"".join(messages.result(0, {"ok": True}))
+        done = work()
     finally:
         sys.settrace(before)
-    assert isinstance(call, messages.Call)
-    assert answer == b'{"jsonrpc":"2.0","id":0,"result":{"ok":true}}'
-    assert lines <= 130
+    return done, lines
+
+
+def test_a_request_is_read_and_answered_in_few_lines_of_code() -> None:
+    """Counted line by line: between the bytes of a ping and those of its answer there is no room for ado."""
+    decoder = Decoder("lines", 2**24)
+    decoder.feed(PING)
+
+    def answer() -> bytes:
+        (frame,) = decoder.feed(PING)
+        call = messages.read(frame, 1000) if isinstance(frame, bytes) else frame
+        assert isinstance(call, messages.Call)
+        return b"".join(messages.result(call.id, {"ok": True}))
+
+    done, lines = lines_of(answer)
+    assert done == b'{"jsonrpc":"2.0","id":0,"result":{"ok":true}}'
+    assert lines <= 95
+
+
+def test_params_are_checked_in_few_lines_of_code(home: Path) -> None:
+    """Those that pass, and those that are refused, with the words of the refusal."""
+    invoker = App(Settings(home=home)).invoker
+
+    def told_of(amount: object) -> str:
+        try:
+            invoker.prepare("openhuman.billing_top_up", {"amountUsd": amount}, Record())
+        except InvalidParams as refusal:
+            return refusal.message
+        return "passed"
+
+    told_of("what is imported first does not count")
+    told = {amount: lines_of(partial(told_of, amount)) for amount in (5, "five")}
+    assert {amount: words for amount, (words, _) in told.items()} == {
+        5: "passed",
+        "five": "invalid params: amountUsd: expected an integer or a number",
+    }
+    assert max(lines for _, lines in told.values()) <= 125, told
