@@ -154,18 +154,19 @@ class Backend:
         response = await self._transport.handle_async_request(http_request)
         headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers.raw}
         answer = Answer(request.route, response.status_code, headers)
+        stream = cast("httpx.AsyncByteStream", response.stream)  # with less ado than the response makes of it
         try:
-            answer.body = await self._body(response, answer)
+            answer.body = await self._body(stream, answer)
         finally:
-            await response.aclose()
+            await stream.aclose()
         return answer
 
-    async def _body(self, response: httpx.Response, answer: Answer) -> bytes | bytearray:
+    async def _body(self, stream: httpx.AsyncByteStream, answer: Answer) -> bytes | bytearray:
         """Read a body; a refusal without a readable one is a refusal all the same."""
         problem = "" if answer.headers.get("content-encoding", "identity") == "identity" else "compressed"
         body = bytearray()
         try:
-            async for chunk in cast("httpx.AsyncByteStream", response.stream):  # as it came, and with less ado
+            async for chunk in stream:
                 body += chunk
                 if len(body) > self.settings.max_message_bytes:
                     problem = f"longer than {self.settings.max_message_bytes} bytes"

@@ -31,11 +31,11 @@ class Registry:
 
     def find(self, name: str) -> Method:
         """Look a method up; raises `MethodNotFound`."""
-        self.load(name)
-        method = self._methods.get(name)
-        if method is None:
+        if name not in self._methods:
+            self.load(name)
+        if name not in self._methods:
             raise MethodNotFound(f"unknown method: {name} (method not found)")
-        return method
+        return self._methods[name]
 
     def namespace(self, prefix: str) -> list[Method]:
         """Give the methods whose names begin so, in the order of declaration."""

@@ -159,7 +159,7 @@ class Invoker:
             progress=partial(progress, token) if token is not None else lambda _value: None,
             accepted=record.started,
             deadline=None if limit is None else record.started + limit / 1000,
-            key=getattr(options, "idempotency_key", None),
+            key=getattr(options, "idempotency_key", None) if method.writes else None,
             secrets=own.secrets(),
             afterwards=[],
         )
@@ -253,9 +253,10 @@ class Invoker:
     async def _make(self, context: Context, invocation: Invocation) -> RpcOutcome[Any]:
         """Reserve what the call may spend, and make it."""
         method = invocation.method
-        amount = invocation.params.wire()[method.spends] if method.spends else 0
+        if method.spends is None:
+            return await method.handler(context, invocation.params)
         call = (context.account, invocation.key)
-        reserved = self._spend_limit.reserve(amount, call)
+        reserved = self._spend_limit.reserve(invocation.params.wire()[method.spends], call)
         try:
             return await method.handler(context, invocation.params)
         except BaseException:
