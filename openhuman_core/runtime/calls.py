@@ -1,8 +1,8 @@
 """The calls of one session, from their acceptance to their answer: checked, started, cancelled, given up.
 
-Accepting one costs next to nothing. A task of its own checks what was accepted, in small portions, and loads what the
-first calls need beside the event loop, so that what is answered inline overtakes all of it. What is to be called gets a
-task of its own once few enough others run.
+Accepting one costs next to nothing. A task checks what was accepted, in small portions, and loads what the first calls
+need beside the event loop, so that what is answered inline overtakes all of it. What is to be called gets a task of its
+own once few enough others run; the last that was checked is made by the task that did.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Calls:
         self._opening = anyio.Lock()
         self._unchecked: deque[Accepted] = deque()
         self._waiting: OrderedDict[Accepted, Invocation] = OrderedDict()  # for their turn
-        self._arrived = anyio.Event()
+        self._is_checking = False
         self._accepted: dict[Accepted, None] = {}  # in order
         self._by_id: dict[Id, Accepted] = {}
         self._answered_ids: deque[Id] = deque(maxlen=REMEMBERED_IDS)
@@ -118,7 +118,9 @@ class Calls:
         self._vitals.queued += 1
         self._held_bytes += size
         self._unchecked.append(accepted)
-        self._arrived.set()
+        if not self._is_checking:
+            self._is_checking = True
+            self._watches.start_soon(self._check_all)
 
     def _objection(self, call_id: Id) -> Cut | None:
         """Say why a call with this id is not to be made, if it is not."""
@@ -160,16 +162,13 @@ class Calls:
                 self._invoker.abandon(accepted.invocation, accepted.failure)
             self._finish(accepted)
 
-    async def run(self, tasks: TaskGroup) -> None:
-        """Check what is accepted and make a task in `tasks` of what passes, when it is its turn, for ever."""
+    def begin(self, tasks: TaskGroup, watches: TaskGroup) -> None:
+        """Make calls in `tasks`; in `watches`, which is cancelled at the end, what nobody waits for then."""
         self._tasks = tasks
-        async with anyio.create_task_group() as self._timers:
-            while True:
-                await self._arrived.wait()
-                self._arrived = anyio.Event()
-                await self._check_all()
+        self._watches = watches
 
     async def _check_all(self) -> None:
+        """Check what is accepted, and what comes meanwhile."""
         turn = anyio.current_time()
         while self._unchecked:
             name = self._unchecked[0].call.method
@@ -181,14 +180,19 @@ class Calls:
                 self._finish(accepted)
             elif self._vitals.in_flight < self._max_in_flight:
                 self._take_turn(accepted)
+                if not self._unchecked:
+                    self._is_checking = False
+                    await self._run(accepted, invocation)
+                    return
                 self._tasks.start_soon(self._run, accepted, invocation)
             else:
                 self._waiting[accepted] = invocation
                 if invocation.deadline is not None:
-                    self._timers.start_soon(self._watch_wait, accepted, invocation)
+                    self._watches.start_soon(self._watch_wait, accepted, invocation)
             if anyio.current_time() - turn > TURN_SECONDS:
                 await anyio.lowlevel.checkpoint()
                 turn = anyio.current_time()
+        self._is_checking = False
 
     def _check(self, accepted: Accepted) -> Invocation | None:
         """Check the params, and whether the call is still to be made."""

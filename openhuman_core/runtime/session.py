@@ -91,7 +91,7 @@ class Session:
         async with anyio.create_task_group() as everything:
             self._everything = everything
             async with anyio.create_task_group() as tasks:
-                everything.start_soon(self._calls.run, tasks)
+                self._calls.begin(tasks, watches=everything)
                 for watch in (
                     self._write,
                     self._watch_output,
