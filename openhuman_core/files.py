@@ -22,6 +22,12 @@ def make_private_directory(directory: Path) -> None:
     check_own(directory)
 
 
+def is_closed(directory: Path) -> bool:
+    """Whether a directory is this user's, and nobody else may enter it; raises `OSError`."""
+    found = directory.stat()
+    return os.name != "posix" or (found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o077)
+
+
 def check_own(path: Path) -> None:
     """Raise `Configuration` where what is there is another user's, or others may write to it, and `OSError`."""
     found = path.stat()

@@ -237,7 +237,8 @@ def _directory(home: Path, profile: str) -> Path:
 def _check_home(home: Path, directory: Path) -> None:
     """Raise `Configuration` where a part of the home is a link, or another user's, or others may write to it.
 
-    What is kept would lie somewhere else, and whoever writes `config.toml` says where a credential goes.
+    What is kept would lie somewhere else, and whoever writes `config.toml` says where a credential goes. Where nobody
+    else may enter `core/`, the modes of what is in it do not matter here.
     """
     parts = [home / part for part in directory.relative_to(home).parents]
     try:
@@ -246,9 +247,10 @@ def _check_home(home: Path, directory: Path) -> None:
                 raise Configuration(
                     f"{path} is a link to {path.resolve()}", hint="Name the directory itself with OPENHUMAN_WORKSPACE."
                 )
-        for path in (*parts, directory, directory / "config.toml"):
-            if path != home and path.exists():
-                files.check_own(path)
+        if (home / "core").exists() and not files.is_closed(home / "core"):
+            for path in (*parts, directory, directory / "config.toml"):
+                if path != home and path.exists():
+                    files.check_own(path)
     except OSError as problem:
         raise Configuration(f"the home {home} cannot be read") from problem
 
@@ -271,7 +273,7 @@ def home_of(environ: Mapping[str, str]) -> Path:
         if named:
             return Path(os.path.normpath(Path(named).expanduser().absolute()))
         return Path.home() / (".openhuman-staging" if _is_staging(environ) else ".openhuman")
-    except RuntimeError as problem:
+    except (RuntimeError, OSError) as problem:  # nobody's, or the current one is gone and the name relative to it
         raise Configuration("there is no home directory", hint="Set OPENHUMAN_WORKSPACE to a directory.") from problem
 
 

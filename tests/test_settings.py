@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from openhuman_core.errors import Configuration
-from openhuman_core.settings import Settings, UsageError, load, parse_flags
+from openhuman_core.settings import Settings, UsageError, home_of, load, parse_flags
 from tests.support.daemon import run
 
 PRODUCTION, STAGING = "https://api.tinyhumans.ai", "https://staging-api.tinyhumans.ai"
@@ -399,3 +399,13 @@ def test_no_secret_shows_where_settings_are_printed(home: Path) -> None:
     """A secret is left out of the object's text."""
     assert "canary" not in repr(settings(home, OPENHUMAN_API_KEY=" canary\n", OPENHUMAN_TOKEN="canary"))
     assert settings(home, OPENHUMAN_API_KEY=" canary\n", OPENHUMAN_TOKEN="  ").api_key == "canary"
+
+
+def test_a_home_beside_a_directory_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative one then names nothing."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    here.rmdir()
+    with pytest.raises(Configuration, match="there is no home directory"):
+        home_of({"OPENHUMAN_WORKSPACE": "home"})

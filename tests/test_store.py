@@ -576,12 +576,24 @@ def test_what_somebody_else_could_have_written_says_nothing(
     config = home / "core/profiles/work/config.toml"
     config.parent.mkdir(mode=0o700, parents=True)
     config.write_text(f'api_url = "{backend.url}"\n', encoding="utf-8")
+    (home / "core").chmod(0o755)
     if whose == "another's":
         os.chown(home / name, 65534, 65534)
     else:
         (home / name).chmod(0o777)
     done = run(home, "billing", "get-balance", "--profile", "work", stdin=b"", OPENHUMAN_TOKEN="a-token")
     assert (done.returncode, str(home / name) in done.stderr.decode(), backend.seen) == (2, True, [])
+
+
+def test_what_nobody_else_can_reach_may_have_any_mode(home: Path, backend: Recorder) -> None:
+    """An editor makes files as the umask says, which lets a group write on many systems."""
+    config = home / "core/config.toml"
+    config.parent.mkdir(mode=0o700, parents=True)
+    config.write_text(f'api_url = "{backend.url}"\n', encoding="utf-8")
+    config.chmod(0o664)
+    backend.default = ok({"a": 1})
+    done = run(home, "billing", "get-balance", "--json", stdin=b"", OPENHUMAN_TOKEN="a-token")
+    assert (done.returncode, json.loads(done.stdout), len(backend.seen)) == (0, {"a": 1}, 1)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
