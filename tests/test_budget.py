@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import re
@@ -14,13 +15,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from openhuman_core.app import App
 from openhuman_core.errors import InvalidParams
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder
+from openhuman_core.runtime.builtins import Vitals
+from openhuman_core.runtime.calls import Calls
 from openhuman_core.runtime.invoke import Record
+from openhuman_core.runtime.outbox import Replies
 from openhuman_core.settings import Settings
 from tests.support.daemon import COMMAND, PATIENCE_SECONDS, Daemon, environment, request
 from tests.support.imports import imported
@@ -149,3 +154,46 @@ def test_params_are_checked_in_few_lines_of_code(home: Path) -> None:
         "five": "invalid params: amountUsd: expected an integer or a number",
     }
     assert max(lines for _, lines in told.values()) <= 125, told
+
+
+@pytest.mark.anyio
+async def test_a_refusal_leaves_nothing_that_only_the_garbage_collector_finds(home: Path) -> None:
+    """What refers to itself stays until the collector comes by, with all that was read for the call."""
+    answers: list[messages.Parts] = []
+    done = anyio.Event()
+
+    def sink(answer: messages.Parts) -> None:
+        answers.append(answer)
+        if len(answers) in (1, CALLS + 1):
+            done.set()
+
+    async def room() -> None:
+        pass
+
+    vitals = Vitals()
+    calls = Calls(
+        App(Settings(home=home)).invoker,
+        vitals,
+        Replies(vitals),
+        max_in_flight=1,
+        tell_progress=lambda _token, _value: None,
+        room=room,
+        on_change=lambda: None,
+    )
+    async with anyio.create_task_group() as tasks:
+        calls.begin(tasks, watches=tasks)
+        call = messages.Call("openhuman.billing_top_up", {"amountUsd": "five"}, None, answered=True)
+        calls.accept(call, sink, 0)  # what is imported first does not count
+        await done.wait()
+        done = anyio.Event()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(CALLS):
+                calls.accept(call, sink, 0)
+            await done.wait()
+            found = gc.collect()
+        finally:
+            gc.enable()
+    assert b"expected an integer or a number" in b"".join(answers[-1])
+    assert found < CALLS

@@ -288,7 +288,9 @@ def _noting_failure(accepted: Accepted) -> Iterator[None]:
     try:
         yield
     except CoreError as failure:
-        accepted.failure = failure
+        # Its frames hold the call and what was read for it: a ring that only the garbage collector would find.
+        accepted.failure = failure.with_traceback(None)
+        failure.__cause__ = failure.__context__ = None
     except Exception as problem:  # noqa: BLE001 - see above
         sending = accepted.invocation.sending if accepted.invocation else None
         accepted.failure = bug(problem, accepted.record, sending)
