@@ -158,11 +158,22 @@ def test_a_refusal_may_come_with_200(daemon: Daemon, backend: Recorder, effect: 
         ({"error": None, "message": "M"}, "M"),
         ({"error": {"code": 1}, "message": "M"}, "M"),
         ({"error": 5}, "request unsuccessful"),
+        ({"error": 10**2000, "message": "M"}, "M"),
         ({"error": ["E"], "message": False}, "request unsuccessful"),
         ({}, "request unsuccessful"),
         ({"error": "Zürich 💳 \ud83d"}, "Zürich 💳 \ud83d"),
     ],
-    ids=["error-first", "message", "null-error", "object", "number", "neither-is-text", "neither", "not-ascii"],
+    ids=[
+        "error-first",
+        "message",
+        "null-error",
+        "object",
+        "number",
+        "long-number",
+        "neither-is-text",
+        "neither",
+        "not-ascii",
+    ],
 )
 @pytest.mark.parametrize("status", [200, 400])
 def test_the_reason_is_the_hosted_apis_own(

@@ -210,6 +210,15 @@ def test_a_short_answer_overtakes_long_ones_that_are_not_begun(start: StartDaemo
     ]
 
 
+def test_progress_comes_before_its_calls_answer_whatever_its_size(start: StartDaemon, backend: Recorder) -> None:
+    """A caller forgets the token once it has the answer."""
+    backend.default = ok({"status": "COMPLETED"})
+    daemon, token = start(BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t"), "x" * MIB
+    daemon.send(request("wait", WAIT, {"gatewayTransactionId": "g", "progressToken": token}))
+    first, second = (daemon.answer() for _ in range(2))
+    assert (first["method"], first["params"]["token"] == token, second["id"]) == ("$/progress", True, "wait")
+
+
 def push(daemon: Daemon, data: bytes) -> int:
     """Write until all is taken or nothing more is for a second; gives how many bytes were."""
     assert daemon.process.stdin is not None

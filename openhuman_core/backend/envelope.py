@@ -197,7 +197,7 @@ def _reason(answer: Answer, members: dict[str, bytes] | None) -> str:
     """Give the hosted API's own reason; nothing of a body that is no object is repeated."""
     if members is None:
         return _phrase(answer.status).lower() or "request unsuccessful"
-    found = (read_json(members[name]) for name in ("error", "message") if name in members)
+    found = (read_json(members[name]) for name in ("error", "message") if members.get(name, b"").startswith(b'"'))
     reason = next((reason for reason in found if isinstance(reason, str) and reason), "request unsuccessful")
     return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}…"
 

@@ -135,7 +135,8 @@ def progress(token: str | int, value: Any) -> Parts:
 
 def batch(answers: list[Parts]) -> Parts:
     """Join the answers of one batch."""
-    return (b"[%b]" % b",".join(map(b"".join, answers)),)
+    separated = [part for answer in answers for part in (b",", *answer)]
+    return (b"[", *separated[1:], b"]")
 
 
 def encode(value: Any) -> bytes:

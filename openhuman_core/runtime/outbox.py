@@ -37,14 +37,17 @@ class Outbox:
         self._filled = anyio.Event()
         self._written = anyio.Event()
 
-    def send(self, answer: Parts) -> None:
-        """Queue an answer; a small one goes out before every large one that is not begun."""
+    def send(self, answer: Parts, *, is_progress: bool = False) -> None:
+        """Queue an answer; a small one goes out before every large one that is not begun.
+
+        So does what a call tells on its way, whatever its size: its answer may be small.
+        """
         if answer and not self._closed:
             if not self._small and not self._large:
                 self._filled.set()
             framed = frame(answer, self._decoder.framing)
             size = sum(map(len, framed))
-            if size > LARGE_BYTES:
+            if size > LARGE_BYTES and not is_progress:
                 self._large.append(framed)
             else:
                 self._small.append(b"".join(framed))

@@ -81,7 +81,7 @@ class Session:
             self._vitals,
             self._replies,
             max_in_flight=settings.max_in_flight,
-            tell_progress=lambda token, value: self._outbox.send(messages.progress(token, value)),
+            tell_progress=lambda token, value: self._outbox.send(messages.progress(token, value), is_progress=True),
             room=self._outbox.room,
             on_change=self._change,
         )
