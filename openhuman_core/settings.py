@@ -247,8 +247,11 @@ def _check_home(home: Path, directory: Path) -> None:
                 raise Configuration(
                     f"{path} is a link to {path.resolve()}", hint="Name the directory itself with OPENHUMAN_WORKSPACE."
                 )
+        config = directory / "config.toml"
+        if os.path.lexists(config) and not config.is_file():  # to open a pipe would wait for ever
+            raise Configuration(f"{config} is no file")
         if (home / "core").exists() and not files.is_closed(home / "core"):
-            for path in (*parts, directory, directory / "config.toml"):
+            for path in (*parts, directory, config):
                 if path != home and path.exists():
                     files.check_own(path)
     except OSError as problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -409,3 +410,18 @@ def test_a_home_beside_a_directory_that_is_gone_is_told(tmp_path: Path, monkeypa
     here.rmdir()
     with pytest.raises(Configuration, match="there is no home directory"):
         home_of({"OPENHUMAN_WORKSPACE": "home"})
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to nothing", "directory"])
+def test_a_config_file_that_is_none_is_told(tmp_path: Path, kind: str) -> None:
+    """To open a pipe would wait for ever, and a limit behind a broken link would be no limit."""
+    config = tmp_path / "core/config.toml"
+    config.parent.mkdir(mode=0o700)
+    if kind == "pipe":
+        os.mkfifo(config)
+    elif kind == "directory":
+        config.mkdir()
+    else:
+        config.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(Configuration, match="is no file"):
+        load({}, {"OPENHUMAN_WORKSPACE": str(tmp_path)})

@@ -49,6 +49,8 @@ HEADERS = (
     ("user-agent", f"openhuman-core/{__version__}"),
 )
 
+FORGET_SECONDS = 1.5
+
 _parsed = lru_cache(maxsize=128)(httpx.URL)  # most calls go to few places, and reading a URL takes longer than a header
 
 
@@ -190,7 +192,8 @@ class Backend:
 
     async def _unauthorized(self, failure: CoreError, credential: Credential) -> CoreError:
         route = failure.facts["route"]
-        await self.credentials.refused(credential)
+        with anyio.move_on_after(FORGET_SECONDS, shield=True):  # the refusal is told whatever the store does
+            await self.credentials.refused(credential)
         final: CoreError
         if credential.kind == "api-key":
             final = ApiKeyRejected(

@@ -177,8 +177,10 @@ class Credentials:
         async with self._one_forgets:
             secret, forgot_at = self._forgot
             if secret != credential.secret or forgot_at < asked:
-                await to_thread.run_sync(self._forget_refused, credential.secret)
-                self._forgot = (credential.secret, time.perf_counter())
+                try:
+                    await to_thread.run_sync(self._forget_refused, credential.secret, abandon_on_cancel=True)
+                finally:
+                    self._forgot = (credential.secret, time.perf_counter())
 
     def _forget_refused(self, secret: SecretStr) -> None:
         try:

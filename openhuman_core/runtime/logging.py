@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import select
 import sys
 import threading
 from contextlib import suppress
@@ -124,8 +125,12 @@ class _Beside(_Handler):
 
     def _put(self, data: bytes) -> None:
         """Write past the stream's buffer: its lock would be held for as long as nobody reads, and ends wait for it."""
+        descriptor = self._output.fileno()
         while data:
-            data = data[os.write(self._output.fileno(), data) :]
+            try:
+                data = data[os.write(descriptor, data) :]
+            except BlockingIOError:  # whoever made the pipe said not to wait
+                select.select([], [descriptor], [])
 
     def _take(self) -> list[logging.LogRecord | None]:
         """Wait for a record, and give it with what comes behind it."""
