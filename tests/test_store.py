@@ -407,13 +407,17 @@ def test_a_keychain_that_does_not_answer_is_not_asked_for_each_call(
         asked.touch()
 
 
-def test_others_are_answered_while_a_keychain_does_not_answer(
-    home: Path, tmp_path: Path, start: StartDaemon, backend: Recorder
-) -> None:
-    """Only who needs the credential waits for it."""
-    entries, asked = tmp_path / "keychain", tmp_path / "keychain.asked"
+@pytest.fixture
+def behind_silence(home: Path, tmp_path: Path, start: StartDaemon, backend: Recorder) -> tuple[Daemon, Path]:
+    """Give a daemon whose keychain does not answer any more, and the file that is there once it was asked."""
+    entries = tmp_path / "keychain"
     assert login(home, **keychain(entries, BACKEND_URL=backend.url)).returncode == 0
-    daemon = start(**keychain(entries, "hangs", BACKEND_URL=backend.url))
+    return start(**keychain(entries, "hangs", BACKEND_URL=backend.url)), tmp_path / "keychain.asked"
+
+
+def test_others_are_answered_while_a_keychain_does_not_answer(behind_silence: tuple[Daemon, Path]) -> None:
+    """Only who needs the credential waits for it."""
+    daemon, asked = behind_silence
     asked.unlink()
     daemon.send(request("waits", "openhuman.billing_get_balance"))
     until(asked.exists)
@@ -421,13 +425,9 @@ def test_others_are_answered_while_a_keychain_does_not_answer(
     assert [daemon.answer()["id"] for _ in range(2)] == ["ping", "waits"]
 
 
-def test_a_call_that_waits_for_a_keychain_ends_in_its_own_time(
-    home: Path, tmp_path: Path, start: StartDaemon, backend: Recorder
-) -> None:
+def test_a_call_that_waits_for_a_keychain_ends_in_its_own_time(behind_silence: tuple[Daemon, Path]) -> None:
     """Or when it is cancelled; nothing was sent."""
-    entries, asked = tmp_path / "keychain", tmp_path / "keychain.asked"
-    assert login(home, **keychain(entries, BACKEND_URL=backend.url)).returncode == 0
-    daemon = start(**keychain(entries, "hangs", BACKEND_URL=backend.url))
+    daemon, asked = behind_silence
     daemon.error("openhuman.billing_top_up", {"amountUsd": 0})  # what is loaded first takes a while
     asked.unlink()
     daemon.send(request("first", "openhuman.team_get_usage"))

@@ -1,8 +1,8 @@
 """The calls of one session, from their acceptance to their answer: checked, started, cancelled, given up.
 
 Accepting one costs next to nothing. A task checks what was accepted, in small portions, and loads what the first calls
-need beside the event loop, so that what is answered inline overtakes all of it. What is to be called gets a task of its
-own once few enough others run; the last that was checked is made by the task that did.
+need beside the event loop, so that what is answered inline overtakes all of it. What is to be called gets a task once
+few enough others run, which goes on with what waits; the last that was checked is made by the task that did.
 """
 
 from __future__ import annotations
