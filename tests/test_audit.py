@@ -8,6 +8,9 @@ import resource
 import signal
 import sqlite3
 import stat
+import subprocess
+import sys
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import StartDaemon
-from tests.support.daemon import Daemon, request, run
+from tests.support.daemon import PATIENCE_SECONDS, Daemon, request, run
 from tests.support.recorder import CLOSE, SILENCE, Recorder, answer, ok
 
 LINK = {"url": "https://pay.example/1?secret=s3cret", "gatewayTransactionId": "g1"}
@@ -125,6 +128,17 @@ def test_commands_and_processes_share_a_trail_that_may_be_moved(
     trail.rename(trail.with_suffix(".old"))
     daemons[0].result("openhuman.team_create_team", {"name": "x"})
     assert lines(trail) == [line(*made, replayed=False)]
+
+
+def test_lines_that_processes_append_at_once_stand_whole_and_alone(trail: Path) -> None:
+    """A line that another one is just writing is not torn."""
+    script = (
+        "import sys; from pathlib import Path; from openhuman_core.runtime.audit import Audit; "
+        "audit = Audit(Path(sys.argv[1]), 'p'); [audit._append(b'x' * 188 + b'\\n') for _ in range(1000)]"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", script, str(trail)]) for _ in range(4)]
+    assert [writer.wait(PATIENCE_SECONDS) for writer in writers] == [0] * 4
+    assert Counter(trail.read_bytes().splitlines()) == {b"x" * 188: 4000}
 
 
 def test_no_write_begins_while_a_line_is_missing(audited: Daemon, backend: Recorder, trail: Path) -> None:

@@ -7,6 +7,7 @@ A line holds no secret and no personal data: the method, the template of its rou
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -118,6 +119,7 @@ class Audit:
                     raise OSError(errno.EINVAL, "not a regular file")
                 if os.fstatvfs(file).f_bavail * os.fstatvfs(file).f_frsize < ROOM_BYTES:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                fcntl.flock(file, fcntl.LOCK_EX)  # another's line looks torn while it is being written
                 self._write_whole(file)
             finally:
                 os.close(file)
