@@ -38,6 +38,8 @@ if TYPE_CHECKING:  # costly to import; loaded when the first call needs them
     from openhuman_core.runtime.streams import Streams
 
 USAGE = 2
+# Python's 700 would let the collector look at the calls under way every few calls, though none leaves a ring behind.
+COLLECT_AFTER = 10_000
 # While a thread imports what the first calls need, the session has its turn this often; Python's 5 ms would be felt.
 SWITCH_SECONDS = 0.0005
 
@@ -256,6 +258,7 @@ def _run_session(settings: Settings, streams: Streams, leave: Callable[[int], No
 
     async def main() -> int:
         gc.freeze()  # what was imported stays, anyio's event loop too: not even the first collection looks at it
+        gc.set_threshold(COLLECT_AFTER)
         gc.enable()
         async with App(settings) as app:
             wire = Wire(streams.input, streams.output)

@@ -74,6 +74,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 _parsed(str(request.url)),
                 headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
                 data=request.read() or None,
+                # What it would add is there but for the type of a body that a POST may not have.
+                skip_auto_headers=None if request.method == "GET" else ("Content-Type",),
                 allow_redirects=False,
                 proxy=self._proxy(request.url) if self._proxies else None,
             )
@@ -114,7 +116,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
             auto_decompress=False,
-            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             request_class=_Request,
         )
         self._session._retry_connection = False  # noqa: SLF001 - what is sent again is the caller's to decide

@@ -82,7 +82,7 @@ class Context(NamedTuple):
         """
         if self.method.route is None:
             raise TypeError(f"{self.method.name} has no route to relay to")
-        return self.outcome(await self.send(self.method.route, params))
+        return self.outcome(await self.send(self.method.route, params.wire()))
 
     async def relay_link(
         self, params: Params, *, bought: str, url: str, link_id: str, amount: float | None = None
@@ -114,17 +114,18 @@ class Context(NamedTuple):
     async def send(
         self,
         route: Route,
-        params: Params | Mapping[str, Any],
+        params: Mapping[str, Any],
         *,
         credential: Credential | None = None,
         timeout_seconds: float | None = None,
     ) -> RawJson:
         """Ask the hosted API on `route`, with `credential` and `timeout_seconds` in place of the call's own.
 
-        Gives the payload as it came. Raises the `CoreError`s of `Backend.send`.
+        `params` are wire names to values, without those that are absent. Gives the payload as it came. Raises the
+        `CoreError`s of `Backend.send`.
         """
         payload = await self.backend.send(
-            route.request(params if isinstance(params, Mapping) else params.wire()),
+            route.request(params),
             effect=self.method.effect,
             sending=self.sending,
             credential=credential or self.credential,

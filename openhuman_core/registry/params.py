@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -57,7 +57,7 @@ class Params(BaseModel):
 
     def wire(self, *, covered: bool = False) -> dict[str, Any]:
         """Give the values that are not absent under their wire names; secrets are opened, or `covered`."""
-        values = ((field.alias or name, getattr(self, name)) for name, field in type(self).model_fields.items())
+        values = ((name, getattr(self, field.attribute)) for name, field in _declared(type(self)).items())
         return {
             name: ("[redacted]" if covered else value.get_secret_value()) if isinstance(value, SecretStr) else value
             for name, value in values
@@ -66,7 +66,7 @@ class Params(BaseModel):
 
     def secrets(self) -> list[str]:
         """Give the values that no log and no error may hold."""
-        values = (getattr(self, name) for name in type(self).model_fields)
+        values = (getattr(self, field.attribute) for field in _declared(type(self)).values())
         return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
 
 
@@ -179,27 +179,42 @@ def check(model: type[P], options: type[ReadOptions], given: Any, name: str) -> 
     if not isinstance(given, dict):
         got = {list: "array", str: "string", bool: "bool"}.get(type(given), "number")
         raise InvalidParams(f"invalid params: expected object or null, got {got}")
-    own, common = _declared(model), _declared(options)
+    own = _declared(model)
     for param, field in own.items():
-        if param not in given and field.is_required():
+        if field.is_required and param not in given:
             text = f"missing required param '{param}': {field.description}"
             raise InvalidParams(text, params=[{"path": param, "rule": "missing", "message": text}])
-    if unknown := sorted(given.keys() - own.keys() - common.keys()):
-        text = f"unknown param '{unknown[0]}' for {name}"
-        raise InvalidParams(text, params=[{"path": unknown[0], "rule": "unknown", "message": text}])
-    own_values = {k: v for k, v in given.items() if k in own and (v is not None or own[k].is_required())}
+    if unknown := given.keys() - own.keys() - _declared(options).keys():
+        text = f"unknown param '{(first := min(unknown))}' for {name}"
+        raise InvalidParams(text, params=[{"path": first, "rule": "unknown", "message": text}])
+    own_values = {k: v for k, v in given.items() if k in own and (v is not None or own[k].is_required)}
     common_values = {k: v for k, v in given.items() if k not in own and v is not None}
     problems: list[ErrorDetails] = []
     checked_own = _validate(model, own_values, problems)
-    checked_common = _validate(options, common_values, problems)
+    checked_common = _validate(options, common_values, problems) if common_values else _no_options(options)
     if checked_own is None or checked_common is None:
         raise _invalid(problems)
     return checked_own, checked_common
 
 
+class _Declared(NamedTuple):
+    """What every call asks of a field; pydantic works it out anew each time."""
+
+    attribute: str
+    is_required: bool
+    description: str | None
+
+
 @cache
-def _declared(model: type[Params]) -> Mapping[str, Any]:
-    return {field.alias or name: field for name, field in model.model_fields.items()}
+def _declared(model: type[Params]) -> Mapping[str, _Declared]:
+    """Give a model's fields by their wire names, in order."""
+    fields = model.model_fields.items()
+    return {field.alias or name: _Declared(name, field.is_required(), field.description) for name, field in fields}
+
+
+@cache
+def _no_options(options: type[ReadOptions]) -> ReadOptions:
+    return options.model_validate({})
 
 
 def _validate(model: type[P], values: dict[str, Any], problems: list[ErrorDetails]) -> P | None:

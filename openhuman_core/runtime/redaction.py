@@ -93,21 +93,31 @@ def covered(value: Any, key: str = "") -> Any:
         return COVER
     if not isinstance(value, str):
         if isinstance(value, Mapping):
-            members = {_text(name): member for name, member in value.items()}
-            named = next((_text(member) for name, member in members.items() if name.lower() in _NAMES_VALUE), "")
-            keys = {name: named if name.lower() == "value" else name for name in members}
-            return {redact(name): covered(member, keys[name]) for name, member in members.items()}
+            return _covered_members(value)
         if isinstance(value, list | tuple | set | frozenset):
-            items = [*value]
-            is_pair = len(items) == 2 and isinstance(items[0], str | bytes)  # noqa: PLR2004 - a header, say
-            named = _text(items[0]) if is_pair and _kind(_text(items[0])) == "secret" else key
-            return [covered(items[0], key), covered(items[1], named)] if is_pair else [covered(it, key) for it in items]
+            return _covered_items([*value], key)
         plain = _text(type(value) if isinstance(value, BaseException) else value)
         if isinstance(value, int | float) and (len(plain) < SHORTEST_CARD or redact(plain) == plain):
             return value
         value = plain
-    text = redact(value)
-    return _shortened(text) if kind == "id" else text
+    told = redact(value)
+    return _shortened(told) if kind == "id" else told
+
+
+def _covered_members(value: Mapping[Any, Any]) -> dict[str, Any]:
+    """Cover by name; what stands under `value` goes by the name that stands beside it."""
+    members = {_text(name): member for name, member in value.items()}
+    named = next((_text(member) for name, member in members.items() if name.lower() in _NAMES_VALUE), "")
+    keys = {name: named if name.lower() == "value" else name for name in members}
+    return {redact(name): covered(member, keys[name]) for name, member in members.items()}
+
+
+def _covered_items(items: list[Any], key: str) -> list[Any]:
+    """Cover what stands in a row under a key; the first of two, as of a header, may name the second."""
+    keys = [key] * len(items)
+    if len(items) == 2 and isinstance(items[0], str | bytes) and _kind(_text(items[0])) == "secret":  # noqa: PLR2004
+        keys[1] = _text(items[0])
+    return [covered(item, its_key) for item, its_key in zip(items, keys, strict=True)]
 
 
 def _text(value: Any) -> str:
