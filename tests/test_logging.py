@@ -245,3 +245,22 @@ def test_records_that_nobody_reads_are_dropped_and_counted() -> None:
             seen += sum(record["message"] == "call" for record in records)
         logging.close()
     assert (seen + dropped, dropped > 0) == (count, True)
+
+
+def test_a_log_that_must_not_wait_for_its_reader_loses_no_record() -> None:
+    """Whoever made the pipe may have said so; what does not fit is written once there is room."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    count = logging.MAX_UNWRITTEN - 1  # many times what a pipe holds, and none is dropped
+    with os.fdopen(write_end, "w") as stream, os.fdopen(read_end, "rb", buffering=0) as reader:
+        logging.configure("info", stream, beside=True)
+        for number in range(count):
+            logging.log.info("call", extra={"number": number})
+        lines: list[bytes] = []
+        rest = b""
+        while len(lines) < count:
+            assert select.select([reader], [], [], 20)[0]
+            *whole, rest = (rest + reader.read(65_536)).split(b"\n")
+            lines += whole
+        logging.close()
+    assert [json.loads(line)["number"] for line in lines] == [*range(count)]
