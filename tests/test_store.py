@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from openhuman_core.backend.keychain import HINT
+from openhuman_core.errors import BackendTimeout, Cancelled, Configuration, CoreError, SessionExpired
 from tests.conftest import StartDaemon
 from tests.support.daemon import PATIENCE_SECONDS, Daemon, environment, request, run
 from tests.support.house import until
@@ -444,6 +446,134 @@ def test_a_call_that_waits_for_a_keychain_ends_in_its_own_time(behind_silence: t
         "late": ("backend_timeout", "no"),
         "first": ("configuration", None),
     }
+
+
+def test_a_keychain_is_asked_one_question_at_a_time(behind_silence: tuple[Daemon, Path]) -> None:
+    """A call that gave up leaves its question behind: who comes next waits for that, and asks none of its own."""
+    daemon, asked = behind_silence
+    asked.unlink()
+    daemon.send(request("late", "openhuman.billing_get_balance", {"timeoutMs": 500}))
+    until(asked.exists)
+    asked.unlink()
+    assert daemon.answer()["error"]["data"]["kind"] == "backend_timeout"
+    assert daemon.error("openhuman.billing_get_balance")["message"] == "the system keychain does not answer"
+    assert not asked.exists()
+
+
+@pytest.fixture
+def fallen_silent(tmp_path: Path, start: StartDaemon, backend: Recorder) -> tuple[Daemon, Path]:
+    """Give a daemon that is signed in, whose keychain answers no more, and the file that is there once it was asked."""
+    entries, asked = tmp_path / "keychain", tmp_path / "keychain.asked"
+    daemon = start(**keychain(entries, BACKEND_URL=backend.url))
+    auth(daemon, "set_credential", token=TOKEN)
+    asked.unlink()
+    entries.with_suffix(".hangs").touch()
+    return daemon, asked
+
+
+def failed(call_id: str, error: type[CoreError], message: str, **facts: Any) -> dict[str, Any]:
+    """Give the whole answer to a call that failed."""
+    told = error(message, **facts)
+    return {"jsonrpc": "2.0", "id": call_id, "error": {"code": told.code, "message": message, "data": told.data()}}
+
+
+def is_held(lock: Path) -> bool:
+    """Tell whether somebody changes the store."""
+    try:
+        FileLock(lock).acquire(blocking=False).lock.release()
+    except Timeout:
+        return True
+    return False
+
+
+def test_who_reads_does_not_wait_for_who_changes(backend: Recorder, fallen_silent: tuple[Daemon, Path]) -> None:
+    """A change that waits for the keychain takes nothing away that was read, and the journal's key is another."""
+    daemon, asked = fallen_silent
+    link = {"url": "https://pay.example/1", "gatewayTransactionId": "g"}
+    backend.default = ok(link)
+    daemon.send(request("changes", "openhuman.auth_set_credential", {"token": "new-token"}))
+    until(asked.exists)
+    daemon.send(request("reads", "openhuman.auth_get_session_token"))
+    read = daemon.answer()
+    daemon.send(request("pays", "openhuman.billing_top_up", {"amountUsd": 5, "idempotencyKey": "k"}))
+    assert [read, daemon.answer(), daemon.answer()] == [
+        {"jsonrpc": "2.0", "id": "reads", "result": {"result": {"token": TOKEN}, "logs": ["session token fetched"]}},
+        {"jsonrpc": "2.0", "id": "pays", "result": {"result": link, "logs": ["credit top-up initiated"]}},
+        failed("changes", Configuration, "the system keychain does not answer", hint=HINT),
+    ]
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "auth_set_credential": {"token": "new-token"},
+    "auth_clear_session": {},
+    "auth_clear_credential": {"kind": "session"},
+}
+
+
+def test_a_change_that_waits_for_a_keychain_ends_in_its_own_time(
+    home: Path, backend: Recorder, fallen_silent: tuple[Daemon, Path]
+) -> None:
+    """So do those that wait for it, and nothing is written then or later."""
+    daemon, asked = fallen_silent
+    before, lock = store_of(home).read_bytes(), home / "core" / "credentials.lock"
+    backend.default = ok({"id": "u1"})
+    changes = {**CHANGES, "auth_store_session": {"token": "new-token"}}
+    for method, params in changes.items():
+        daemon.send(request(method, f"openhuman.{method}", {**params, "timeoutMs": 1500}))
+    answers = {answer["id"]: answer for answer in (daemon.answer() for _ in changes)}
+    assert (asked.exists(), is_held(lock)) == (True, True)
+    late = "changing the stored credential timed out"
+    assert answers == {method: failed(method, BackendTimeout, late, effect="not_sent") for method in changes}
+    with FileLock(lock, timeout=PATIENCE_SECONDS):
+        assert store_of(home).read_bytes() == before
+    assert auth(daemon, "get_session_token") == {"token": TOKEN}
+
+
+@pytest.mark.parametrize(("method", "params"), CHANGES.items(), ids=CHANGES)
+def test_a_change_that_waits_for_a_keychain_can_be_cancelled(
+    home: Path, fallen_silent: tuple[Daemon, Path], method: str, params: dict[str, Any]
+) -> None:
+    """It is told at once that nothing was written."""
+    daemon, asked = fallen_silent
+    before, lock = store_of(home).read_bytes(), home / "core" / "credentials.lock"
+    daemon.send(request("c", f"openhuman.{method}", params))
+    until(asked.exists)
+    daemon.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": "c"}})
+    assert daemon.answer() == failed("c", Cancelled, "the call was cancelled", effect="not_sent")
+    assert is_held(lock)
+    with FileLock(lock, timeout=PATIENCE_SECONDS):
+        assert store_of(home).read_bytes() == before
+    assert auth(daemon, "get_session_token") == {"token": TOKEN}
+
+
+def test_what_was_given_up_is_not_stored_later(
+    home: Path, tmp_path: Path, start: StartDaemon, backend: Recorder
+) -> None:
+    """The key could go to a file when the keychain has not answered, but nothing was to be written by then."""
+    asked, lock = tmp_path / "keychain.asked", home / "core" / "credentials.lock"
+    daemon = start(**keychain(tmp_path / "keychain", "hangs", BACKEND_URL=backend.url))
+    daemon.send(request("c", "openhuman.auth_set_credential", {"token": TOKEN}))
+    until(asked.exists)
+    daemon.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": "c"}})
+    assert daemon.answer() == failed("c", Cancelled, "the call was cancelled", effect="not_sent")
+    with FileLock(lock, timeout=PATIENCE_SECONDS):
+        assert not store_of(home).exists()
+    auth(daemon, "set_credential", token="new-token")
+    assert auth(daemon, "get_session_token") == {"token": "new-token"}
+
+
+def test_who_is_refused_is_told_so_though_the_keychain_hangs(
+    backend: Recorder, fallen_silent: tuple[Daemon, Path]
+) -> None:
+    """Even where the call's own time is over before the store gives way; the session stays, and is refused again."""
+    daemon, asked = fallen_silent
+    backend.default = answer(401, {"success": False, "error": "jwt expired"})
+    route = "GET /payments/credits/balance"
+    message = f"SESSION_EXPIRED: Session expired; sign in again (jwt expired) on {route}"
+    daemon.send(request("c", "openhuman.billing_get_balance", {"timeoutMs": 1000}))
+    assert daemon.answer() == failed("c", SessionExpired, message, httpStatus=401, route=route)
+    assert asked.exists()
+    assert auth(daemon, "get_session_token") == {"token": TOKEN}
 
 
 def test_what_was_read_is_used_on_where_a_change_fails(home: Path, tmp_path: Path, backend: Recorder) -> None:

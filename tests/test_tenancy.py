@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from openhuman_core.app import App
 from openhuman_core.backend.credentials import Credentials
+from openhuman_core.backend.store import Entry
 from openhuman_core.errors import SessionExpired
 from openhuman_core.settings import Settings
 from tests.conftest import StartDaemon
@@ -141,7 +142,7 @@ async def test_a_session_that_two_processes_see_refused_is_over_for_both(home: A
     """Each tells its calls so, though only one of them finds it to forget."""
     settings, accepted = Settings(home=home, backend_url="https://a.example", credential_store="file"), 0.0
     first, second = Credentials(settings), Credentials(settings)
-    await first.save("session", SecretStr("token-of-ada"), None, None)
+    first.store.put(Entry("session", SecretStr("token-of-ada"), settings.base_url(), ""))
     session = second.require(since=accepted)
     for process in (first, second):
         await process.refused(session)

@@ -10,25 +10,28 @@ import binascii
 import hashlib
 import json
 import math
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 
-from anyio import Lock, move_on_after, to_thread
+from anyio import CancelScope, Lock, get_cancelled_exc_class, move_on_after, to_thread
 from pydantic import SecretStr
 
+from openhuman_core.backend.route import Sending
 from openhuman_core.backend.store import CredentialStore, Entry, Kind, is_sendable
-from openhuman_core.backend.times import rfc3339
 from openhuman_core.errors import BackendTimeout, Configuration, SessionExpired, Unauthenticated
 from openhuman_core.settings import Settings
 
 EXPIRY_MARGIN_SECONDS = 30
 SPARES_FOUR = 16
-REFUSED_WAIT_SECONDS = 1.0  # who was refused waits for it
 END_OF_TIME = 62_135_596_800  # as far before 1970 as the calendar of Python goes, and as far after
 NO_CREDENTIAL = "no backend session token; run auth_store_session first"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +106,12 @@ class Credentials:
         """
         if self.settings.api_key or self.settings.token or not self.store.has_changed():
             return
-        with move_on_after(timeout_seconds) as scope:
+        with move_on_after(timeout_seconds):
             async with self._one_reads:
                 with suppress(Configuration):
                     await to_thread.run_sync(self.store.entries, abandon_on_cancel=True)
-        if scope.cancelled_caught:
-            raise BackendTimeout("reading the stored credential timed out; nothing was sent")
+            return
+        raise BackendTimeout("reading the stored credential timed out; nothing was sent")
 
     def current(self) -> Credential | None:
         """Give the credential that a call uses, if there is one for the base URL in force."""
@@ -151,23 +154,35 @@ class Credentials:
         credential.check_expiry()
         return credential
 
-    async def save(
-        self, kind: Kind, secret: SecretStr, user_id: str | None, user: dict[str, Any] | None, *, verified: bool = False
-    ) -> Entry:
-        """Store a credential for the base URL in force; raises `Configuration`.
+    async def save(self, entry: Entry, sending: Sending, deadline: float) -> None:
+        """Store a credential; `sending` says how far that came, and `deadline` is on the event loop's clock.
 
-        `verified` says that the hosted API told the user's id.
+        Raises `Configuration`, and `BackendTimeout` at the deadline.
         """
-        entry = Entry(kind, secret, self.settings.base_url(), rfc3339(time.time()), user_id, user, verified)
-        await to_thread.run_sync(self.store.put, entry)
-        return entry
+        await self._change(partial(self.store.put, entry), sending, deadline)
 
-    async def forget(self, kinds: tuple[Kind, ...]) -> list[Kind]:
+    async def forget(self, kinds: tuple[Kind, ...], sending: Sending, deadline: float) -> list[Kind]:
         """Forget the stored credentials of these kinds, for all base URLs, and say which there were.
 
-        Raises `Configuration`.
+        `sending`, `deadline` and what is raised are those of `save`.
         """
-        return await to_thread.run_sync(self.store.remove, lambda entry: entry.kind in kinds)
+        return await self._change(partial(self.store.remove, lambda entry: entry.kind in kinds), sending, deadline)
+
+    async def _change(self, change: Callable[[threading.Lock], T], sending: Sending, deadline: float = math.inf) -> T:
+        """Change the store in a thread, which is left behind where the call ends before it.
+
+        It writes nothing any more then, and `sending` says so, unless it is writing already.
+        """
+        sending.stage, decision = "not_sent", threading.Lock()
+        with CancelScope(deadline=deadline):
+            try:
+                made = await to_thread.run_sync(change, decision, abandon_on_cancel=True)
+            except get_cancelled_exc_class():
+                sending.stage = "not_sent" if decision.acquire(blocking=False) else "unknown"
+                raise
+            sending.stage = "completed"
+            return made
+        raise BackendTimeout("changing the stored credential timed out", effect=sending.stage)
 
     async def refused(self, credential: Credential) -> None:
         """Forget the stored session if it is the very one that the hosted API refused; one call does so for all."""
@@ -178,17 +193,17 @@ class Credentials:
             secret, forgot_at = self._forgot
             if secret != credential.secret or forgot_at < asked:
                 try:
-                    await to_thread.run_sync(self._forget_refused, credential.secret, abandon_on_cancel=True)
+                    await self._change(partial(self._forget_refused, credential.secret), Sending())
                 finally:
                     self._forgot = (credential.secret, time.perf_counter())
 
-    def _forget_refused(self, secret: SecretStr) -> None:
+    def _forget_refused(self, secret: SecretStr, decision: threading.Lock) -> None:
         try:
             entry = self.entry("session")
             if entry is None or entry.secret == secret:  # another process may have forgotten it already
                 self._refused_at = time.perf_counter()  # before others see that there is none
             if entry is not None and entry.secret == secret:
-                self.store.remove(lambda stored: stored == entry, wait_seconds=REFUSED_WAIT_SECONDS)
+                self.store.remove(lambda stored: stored == entry, decision)
         except Configuration:
             return  # the caller is told of the refusal; the session that stays is refused again
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from openhuman_core.errors import Configuration
@@ -40,9 +40,11 @@ def may_be_asked() -> bool:
 class KeychainEntry:
     """One entry of the system's keychain; each method raises `Configuration` where there is none that answers.
 
-    One that did not answer is left alone for a while, whatever the entry: every call would wait for it.
+    One that did not answer is left alone for a while, whatever the entry: every call would wait for it. Who asks while
+    another waits for it waits too, and no longer.
     """
 
+    _one_asks: ClassVar[Lock] = Lock()
     _left_alone_until: ClassVar[float] = -math.inf
 
     def __init__(self, name: str) -> None:
@@ -57,13 +59,14 @@ class KeychainEntry:
         self._ask(lambda: _keyring().set_password(SERVICE, self._name, secret))
 
     def _ask(self, ask: Callable[[], T]) -> T:
-        if time.monotonic() < self._left_alone_until:
-            raise Configuration(NO_ANSWER, hint=HINT)
-        try:
-            return _in_time(ask)
-        except TimeoutError:
-            KeychainEntry._left_alone_until = time.monotonic() + LEFT_ALONE_SECONDS
-            raise Configuration(NO_ANSWER, hint=HINT) from None
+        with self._one_asks:
+            if time.monotonic() < self._left_alone_until:
+                raise Configuration(NO_ANSWER, hint=HINT)
+            try:
+                return _in_time(ask)
+            except TimeoutError:
+                KeychainEntry._left_alone_until = time.monotonic() + LEFT_ALONE_SECONDS
+                raise Configuration(NO_ANSWER, hint=HINT) from None
 
 
 def _keyring() -> KeyringBackend:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import SecretStr
 
@@ -53,70 +54,82 @@ Entries = tuple[Entry, ...]
 Stamp = tuple[int, int, int, int]  # tells one state of the file from another
 
 
+class _State(NamedTuple):
+    """What the file holds, and the vault that opens it; without a file nothing."""
+
+    stamp: Stamp | None = None
+    entries: Entries = ()
+    vault: Vault | None = None
+
+
 class CredentialStore:
     """`credentials.json` in a directory: sealed, replaced whole, and read again whenever it has changed.
 
     The file says where the key that opens it is kept: in `vault.key` beside it, or in the system's keychain. `keep_key`
     says where that of a new one goes; `auto` takes the keychain where one works, and `file` never touches it.
 
-    Every method raises `Configuration` when the file cannot be read, written or understood; it is left as it is then.
+    Every method raises `Configuration` when the file cannot be read, written or understood; it is left as it is then,
+    and what was read before is used on. A change is made in values of its own and shown whole at its end: it may wait
+    for a keychain, and nobody who reads waits with it. Whoever first acquires its `decision` decides whether it is
+    written: the change, when all is ready, or who gives it up.
     """
 
     def __init__(self, directory: Path, keep_key: CredentialStoreKind) -> None:
         self.path = directory / "credentials.json"
         self._keep_key = keep_key
-        self._seen: tuple[Stamp | None, Entries] = (None, ())  # replaced whole: threads share it
-        self._vault: Vault | None = None
+        self._state = _State()  # replaced whole: threads share it
 
     def get(self, kind: Kind, base_url: str) -> Entry | None:
         """Give what is stored of a kind for a base URL."""
         return next((entry for entry in self.entries() if entry.slot == (kind, base_url)), None)
 
-    def put(self, new: Entry) -> None:
+    def put(self, new: Entry, decision: Lock | None = None) -> None:
         """Keep an entry in place of the one in its slot."""
-        self._change(lambda entries: (*(entry for entry in entries if entry.slot != new.slot), new), LOCK_SECONDS)
+        self._change(lambda entries: (*(entry for entry in entries if entry.slot != new.slot), new), decision)
 
-    def remove(self, is_unwanted: Callable[[Entry], bool], *, wait_seconds: float = LOCK_SECONDS) -> list[Kind]:
-        """Forget entries; says of which kinds there were any. It waits so long for who else writes."""
+    def remove(self, is_unwanted: Callable[[Entry], bool], decision: Lock | None = None) -> list[Kind]:
+        """Forget entries; says of which kinds there were any."""
         if not any(map(is_unwanted, self.entries())):
             return []
-        before, after = self._change(
-            lambda entries: tuple(entry for entry in entries if not is_unwanted(entry)), wait_seconds
-        )
+        before, after = self._change(lambda found: tuple(entry for entry in found if not is_unwanted(entry)), decision)
         return [kind for kind in KINDS if any(entry.kind == kind for entry in before if entry not in after)]
 
     def key_in(self) -> KeyPlace | None:
         """Say where the key of the stored credentials is kept; None where nothing is stored."""
-        return self._vault.key_in if self.entries() and self._vault else None
+        state = self._read(self._state)
+        return state.vault.key_in if state.entries and state.vault else None
 
     def has_changed(self) -> bool:
         """Tell whether the file is another one than was read last: to read it may take a while."""
         try:
-            return self._stamp() != self._seen[0]
+            return self._stamp() != self._state.stamp
         except OSError:
             return False
 
     def entries(self) -> Entries:
         """Give what is stored."""
+        state = self._state = self._read(self._state)
+        return state.entries
+
+    def _read(self, known: _State) -> _State:
+        """Give what is stored: what is known, as long as that is so."""
         try:
             stamp = self._stamp()
-            seen, entries = self._seen
-            if stamp != seen:
-                entries = self._opened(json.loads(read_private(self.path)))
-                self._seen = (stamp, entries)
+            if stamp == known.stamp:
+                return known
+            return self._opened(stamp, json.loads(read_private(self.path)), known.vault)
         except FileNotFoundError:
-            return ()
+            return _State()
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
             raise Configuration(
                 f"the credential store {self.path} cannot be read", hint="Move the file away and sign in again."
             ) from problem
-        return entries
 
     def _stamp(self) -> Stamp:
         found = self.path.lstat()  # a link to nothing is no missing store
         return (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)
 
-    def _opened(self, content: dict[str, Any]) -> Entries:
+    def _opened(self, stamp: Stamp, content: dict[str, Any], vault: Vault | None) -> _State:
         version = content["version"]
         if isinstance(version, int) and version > STORE_VERSION:
             raise Configuration(
@@ -130,29 +143,31 @@ class CredentialStore:
                 f"the key of the credential store {self.path} is in the system keychain, which is not to be asked here",
                 hint="Set OPENHUMAN_API_KEY or OPENHUMAN_TOKEN, or sign in under another profile.",
             )
-        sealed = content["sealed"].encode()
-        items = json.loads(self._vault_with(content["keyIn"]).unseal(sealed))
-        return tuple(map(_from_json, items))
+        vault = self._vault(content["keyIn"], vault)
+        items = json.loads(vault.unseal(content["sealed"].encode()))
+        return _State(stamp, tuple(map(_from_json, items)), vault)
 
-    def _change(self, change: Callable[[Entries], Entries], wait_seconds: float) -> tuple[Entries, Entries]:
+    def _change(self, change: Callable[[Entries], Entries], decision: Lock | None) -> tuple[Entries, Entries]:
         """Write what `change` makes of the entries, if that is anything else, while no other process does.
 
-        Gives the entries before and after.
+        Gives the entries before and after: the same for a change that was given up.
         """
         from filelock import FileLock, Timeout  # noqa: PLC0415 - costly to import, and most processes only read
 
-        kept = self._seen, self._vault
+        decision = decision or Lock()
         try:
             make_private_directory(self.path.parent)
-            with FileLock(self.path.with_suffix(".lock"), timeout=wait_seconds, mode=0o600):
-                self._seen, self._vault = (None, ()), None  # the key may have gone since it was read
-                before = self.entries()
-                after = change(before)
+            lock = FileLock(self.path.with_suffix(".lock"), mode=0o600)
+            with lock.acquire(LOCK_SECONDS, cancel_check=decision.locked):
+                state = self._read(_State())  # the key may have gone since it was read
+                before, after = state.entries, change(state.entries)
                 if after != before:
-                    self._write(after)
-        except Configuration:
-            self._seen, self._vault = kept  # what was read before can still be used
-            raise
+                    vault, content = self._sealed(after, state.vault)
+                    if not decision.acquire(blocking=False):
+                        return before, before
+                    write_private(self.path, content, replace=True)
+                    state = _State(self._stamp(), after, vault)
+                self._state = state
         except Timeout as problem:
             raise Configuration(f"the credential store {self.path} is being written by another process") from problem
         except OSError as problem:
@@ -162,29 +177,28 @@ class CredentialStore:
             ) from problem
         return before, after
 
-    def _write(self, entries: Entries) -> None:
+    def _sealed(self, entries: Entries, vault: Vault | None) -> tuple[Vault, bytes]:
+        """Give what the file is to hold, and the vault that opens it."""
         data = json.dumps([_to_json(entry) for entry in entries]).encode()
-        key_in: KeyPlace = "keychain" if self._asks_keychain() else "file"
+        vault = self._vault("keychain" if self._asks_keychain() else "file", vault)
         try:
-            sealed = self._vault_with(key_in).seal(data)
+            sealed = vault.seal(data)
         except Configuration:
-            if self._keep_key != "auto" or key_in == "file":
+            if self._keep_key != "auto" or vault.key_in == "file":
                 raise
-            key_in = "file"  # no keychain that works
-            sealed = self._vault_with(key_in).seal(data)
-        content = {"version": STORE_VERSION, "keyIn": key_in, "sealed": sealed.decode()}
-        write_private(self.path, json.dumps(content).encode(), replace=True)
+            vault = self._vault("file", None)  # no keychain that works
+            sealed = vault.seal(data)
+        content = {"version": STORE_VERSION, "keyIn": vault.key_in, "sealed": sealed.decode()}
+        return vault, json.dumps(content).encode()
 
     def _asks_keychain(self) -> bool:
         return self._keep_key == "keychain" or (self._keep_key == "auto" and may_be_asked())
 
-    def _vault_with(self, key_in: KeyPlace) -> Vault:
-        """Give the vault whose key is kept there; it is kept, and with it the key."""
+    def _vault(self, key_in: KeyPlace, known: Vault | None) -> Vault:
+        """Give the vault whose key is kept there: the known one, which has read it, where it is that."""
         from openhuman_core.backend.vault import Vault  # noqa: PLC0415 - see above
 
-        if self._vault is None or self._vault.key_in != key_in:
-            self._vault = Vault(self.path.parent, key_in)
-        return self._vault
+        return known if known and known.key_in == key_in else Vault(self.path.parent, key_in)
 
 
 @lru_cache(maxsize=4)  # each call asks

@@ -35,6 +35,7 @@ class Vault:
         self.key_in = key_in
         self.path = directory / "vault.key"
         self._entry = KeychainEntry(str(directory.resolve()))
+        self._known: bytes | None = None  # a cached property lets all vaults wait for one keychain, before Python 3.12
 
     def seal(self, data: bytes) -> bytes:
         """Encrypt and authenticate."""
@@ -70,10 +71,10 @@ class Vault:
     def _where(self) -> str:
         return str(self.path) if self.key_in == "file" else "the system keychain"
 
-    @cached_property
+    @property
     def _key_to_write(self) -> bytes:
         with self._failing_as_ours():
-            if not self._is_in_use() and self._read() is None:
+            if self._known is None and not self._is_in_use() and self._read() is None:
                 self._make()
         return self._key
 
@@ -85,15 +86,16 @@ class Vault:
         has_journal = journal.exists() and journal.stat().st_size > 0
         return has_journal or (store.exists() and b'"file"' in store.read_bytes())
 
-    @cached_property
+    @property
     def _key(self) -> bytes:
-        key = self._read()
+        key = self._known or self._read()
         if key is None:
             raise Configuration(
                 f"the key in {self._where} is missing", hint="Bring it back; nothing can open what it sealed."
             )
         with self._failing_as_ours():
             Fernet(key)
+        self._known = key
         return key
 
     def _read(self) -> bytes | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+import anyio
 
 from openhuman_core.backend.route import Route, Sending
 from openhuman_core.backend.times import rfc3339
@@ -69,6 +72,10 @@ class Context(NamedTuple):
     def credentials(self) -> Credentials:
         """The credential in force, and the store."""
         return self.backend.credentials
+
+    def deadline(self) -> float:
+        """Give when the call's time is over, on the event loop's clock, where it begins now; infinity for no limit."""
+        return math.inf if self.timeout_seconds is None else anyio.current_time() + self.timeout_seconds
 
     def outcome(self, value: T | RawJson, *logs: str) -> RpcOutcome[T]:
         """Give `value` as the outcome, with `logs` before the line that the method was declared with."""

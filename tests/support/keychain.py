@@ -22,7 +22,10 @@ def keychain(entries: Path, mood: str = "works", **variables: str) -> dict[str, 
 
 
 class Keychain(KeyringBackend):
-    """Keeps entries as JSON; `TEST_KEYCHAIN_MOOD` says whether it works, hangs or refuses."""
+    """Keeps entries as JSON; `TEST_KEYCHAIN_MOOD` says whether it works, hangs or refuses.
+
+    One that works hangs as long as there is a file of the entries' name with `.hangs` behind it.
+    """
 
     priority: ClassVar[float] = 9
 
@@ -44,7 +47,7 @@ class Keychain(KeyringBackend):
 def _entries() -> dict[str, str]:
     Path(os.environ["TEST_KEYCHAIN"] + ".asked").touch()
     mood = os.environ["TEST_KEYCHAIN_MOOD"]
-    if mood == "hangs":
+    if mood == "hangs" or Path(os.environ["TEST_KEYCHAIN"] + ".hangs").exists():
         threading.Event().wait()
     if mood == "refuses":
         raise PasswordSetError("locked")

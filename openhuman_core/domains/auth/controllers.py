@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 from openhuman_core.backend import me
 from openhuman_core.backend.credentials import Credential, Credentials
@@ -37,7 +38,7 @@ _NO_VERDICT = (BackendUnavailable, BackendTimeout, BadBackendResponse, RateLimit
 @auth.method(me.ME, effect=Effect.WRITE, needs_credential=False, log="session stored")
 async def store_session(ctx: Context, params: models.StoreSessionParams) -> RpcOutcome[models.ProfileSummary]:
     """Verify a session token with the hosted API and store it."""
-    base_url = ctx.backend.base_url
+    base_url, deadline = ctx.backend.base_url, ctx.deadline()
     credential = Credential("session", params.token)
     try:
         credential.check_expiry()
@@ -49,7 +50,9 @@ async def store_session(ctx: Context, params: models.StoreSessionParams) -> RpcO
     if user_id is not None and not models.is_usable_id(user_id):
         raise Unauthenticated(_failed("the profile's user id is not usable"))
     user = params.user if params.user is not None else me.user_of(profile)
-    entry = await ctx.credentials.save("session", params.token, user_id, user, verified=verified_id is not None)
+    now, is_verified = rfc3339(time.time()), verified_id is not None
+    entry = Entry("session", params.token, base_url, now, user_id, user, is_verified)
+    await ctx.credentials.save(entry, ctx.sending, deadline)
     return ctx.outcome(
         _summary(entry, ctx.credentials.settings.profile), f"session JWT verified via {me.ME} on {base_url}"
     )
@@ -59,21 +62,25 @@ async def store_session(ctx: Context, params: models.StoreSessionParams) -> RpcO
 async def set_credential(ctx: Context, params: models.SetCredentialParams) -> RpcOutcome[models.State]:
     """Store a session token or an API key without asking the hosted API."""
     kind = next(kind for kind in KINDS if kind == params.kind)
-    await ctx.credentials.save(kind, params.token, params.user_id or params.user_id_too, params.user)
+    base_url, now = ctx.credentials.settings.base_url(), rfc3339(time.time())
+    entry = Entry(kind, params.token, base_url, now, params.user_id or params.user_id_too, params.user)
+    await ctx.credentials.save(entry, ctx.sending, ctx.deadline())
     return ctx.outcome(_state(ctx.credentials))
 
 
 @auth.method(effect=Effect.WRITE, log="session cleared")
 async def clear_session(ctx: Context, params: NoParams) -> RpcOutcome[models.Removed]:
     """Forget the stored session."""
-    return ctx.outcome({"removed": bool(await ctx.credentials.forget(("session",)))})
+    removed = await ctx.credentials.forget(("session",), ctx.sending, ctx.deadline())
+    return ctx.outcome({"removed": bool(removed)})
 
 
 @auth.method(effect=Effect.WRITE, log="credentials cleared")
 async def clear_credential(ctx: Context, params: models.ClearCredentialParams) -> RpcOutcome[models.RemovedKinds]:
     """Forget stored credentials."""
     kinds = tuple(kind for kind in KINDS if params.kind in ("all", kind))
-    return ctx.outcome({"removed": [*await ctx.credentials.forget(kinds)]})
+    removed = await ctx.credentials.forget(kinds, ctx.sending, ctx.deadline())
+    return ctx.outcome({"removed": [*removed]})
 
 
 @auth.method(effect=Effect.READ, log="session state fetched")

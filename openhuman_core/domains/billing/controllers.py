@@ -169,10 +169,7 @@ async def list_payment_links(ctx: Context, params: models.PageParams) -> RpcOutc
 @billing.method(adapter.COINBASE_CHARGE, effect=Effect.READ, log="payment followed", waits=True)
 async def wait_for_payment(ctx: Context, params: models.WaitParams) -> RpcOutcome[models.ChargeStatus]:
     """Follow a Coinbase charge until it is paid or over, or the time is up; its last state is the result."""
-    patience = (
-        params.timeout_seconds if ctx.timeout_seconds is None else min(params.timeout_seconds, ctx.timeout_seconds)
-    )
-    deadline = anyio.current_time() + patience
+    deadline = min(ctx.deadline(), anyio.current_time() + params.timeout_seconds)
     look = {"gatewayTransactionId": params.gateway_transaction_id}
     pause, charge, last = FIRST_PAUSE_SECONDS, None, None
     while True:
