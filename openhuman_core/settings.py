@@ -235,25 +235,23 @@ def _directory(home: Path, profile: str) -> Path:
 
 
 def _check_home(home: Path, directory: Path) -> None:
-    """Raise `Configuration` where a part of the home is a link, or another user's, or others may write to it.
+    """Raise `Configuration` where a part of the home is a link, a file or another user's, or others may write to it.
 
     What is kept would lie somewhere else, and whoever writes `config.toml` says where a credential goes. Where nobody
     else may enter `core/`, the modes of what is in it do not matter here.
     """
-    parts = [home / part for part in directory.relative_to(home).parents]
+    parts = [path for path in (directory, *directory.parents) if home in path.parents]
+    config = directory / "config.toml"
     try:
-        for path in (home, *parts, directory, directory / "sandbox"):
-            if path.is_symlink():
-                raise Configuration(
-                    f"{path} is a link to {path.resolve()}", hint="Name the directory itself with OPENHUMAN_WORKSPACE."
-                )
-        config = directory / "config.toml"
+        for path in (home, *parts, directory / "sandbox"):
+            if path.is_symlink() or (path.exists() and not path.is_dir()):
+                found = f"a link to {path.resolve()}" if path.is_symlink() else "no directory"
+                raise Configuration(f"{path} is {found}", hint="Name the directory itself with OPENHUMAN_WORKSPACE.")
         if os.path.lexists(config) and not config.is_file():  # to open a pipe would wait for ever
             raise Configuration(f"{config} is no file")
         if (home / "core").exists() and not files.is_closed(home / "core"):
-            for path in (*parts, directory, config):
-                if path != home and path.exists():
-                    files.check_own(path)
+            for path in filter(Path.exists, (*parts, config)):
+                files.check_own(path)
     except OSError as problem:
         raise Configuration(f"the home {home} cannot be read") from problem
 

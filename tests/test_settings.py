@@ -425,3 +425,15 @@ def test_a_config_file_that_is_none_is_told(tmp_path: Path, kind: str) -> None:
         config.symlink_to(tmp_path / "nowhere")
     with pytest.raises(Configuration, match="is no file"):
         load({}, {"OPENHUMAN_WORKSPACE": str(tmp_path)})
+
+
+@pytest.mark.parametrize("part", [".", "core", "core/profiles", "core/profiles/work", "core/profiles/work/sandbox"])
+def test_a_file_in_the_place_of_the_home_is_told(tmp_path: Path, part: str) -> None:
+    """The hint names the variable that says where the home is."""
+    file = tmp_path / "home" / part
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    with pytest.raises(Configuration) as told:
+        load({}, {"OPENHUMAN_WORKSPACE": str(tmp_path / "home"), "OPENHUMAN_PROFILE": "work"})
+    hint = "Name the directory itself with OPENHUMAN_WORKSPACE."
+    assert (told.value.message, told.value.facts) == (f"{file} is no directory", {"hint": hint})
