@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # costly to import; loaded when the first call needs them
 USAGE = 2
 # Python's 700 would let the collector look at the calls under way every few calls, though none leaves a ring behind.
 COLLECT_AFTER = 10_000
+LAST_MOMENT_SECONDS = 0.5
 # While a thread imports what the first calls need, the session has its turn this often; Python's 5 ms would be felt.
 SWITCH_SECONDS = 0.0005
 
@@ -246,6 +247,11 @@ def serve(flags: list[str], streams: Streams) -> int:
         os._exit(code)
 
     code = _run_session(settings, streams, leave)
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.current_thread():  # left behind by a call that ended
+            thread.join(LAST_MOMENT_SECONDS)
+            if thread.is_alive():
+                leave(code)
     last_words(code)
     return code
 

@@ -562,6 +562,17 @@ def test_what_was_given_up_is_not_stored_later(
     assert auth(daemon, "get_session_token") == {"token": "new-token"}
 
 
+def test_what_was_given_up_does_not_hold_the_end_up(home: Path, tmp_path: Path, start: StartDaemon) -> None:
+    """The program ends while the keychain hangs, before the thread that waits for it goes on and makes a key."""
+    daemon = start(**keychain(tmp_path / "keychain", "hangs"))
+    daemon.send(request("c", "openhuman.auth_set_credential", {"token": TOKEN}))
+    until((tmp_path / "keychain.asked").exists)
+    daemon.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": "c"}})
+    assert daemon.answer() == failed("c", Cancelled, "the call was cancelled", effect="not_sent")
+    assert (daemon.end(), {path.name for path in files(home)}) == (0, {"credentials.lock"})
+    assert len(daemon.log_records("ended")) == 1
+
+
 def test_who_is_refused_is_told_so_though_the_keychain_hangs(
     backend: Recorder, fallen_silent: tuple[Daemon, Path]
 ) -> None:
@@ -570,7 +581,7 @@ def test_who_is_refused_is_told_so_though_the_keychain_hangs(
     backend.default = answer(401, {"success": False, "error": "jwt expired"})
     route = "GET /payments/credits/balance"
     message = f"SESSION_EXPIRED: Session expired; sign in again (jwt expired) on {route}"
-    daemon.send(request("c", "openhuman.billing_get_balance", {"timeoutMs": 1000}))
+    daemon.send(request("c", "openhuman.billing_get_balance", {"timeoutMs": 1400}))
     assert daemon.answer() == failed("c", SessionExpired, message, httpStatus=401, route=route)
     assert asked.exists()
     assert auth(daemon, "get_session_token") == {"token": TOKEN}

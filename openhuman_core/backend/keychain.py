@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 SERVICE = "openhuman-core"
 ANSWER_SECONDS = 3.0
 LEFT_ALONE_SECONDS = 30.0
-NO_ANSWER = "the system keychain does not answer"
 # Below this a backend of keyring's is a way to say that there is none, or keeps its entries in clear.
 LEAST_PRIORITY = 1
 HINT = "Unlock the keychain, or set OPENHUMAN_CREDENTIAL_STORE=file and sign in under another profile."
@@ -60,13 +59,12 @@ class KeychainEntry:
 
     def _ask(self, ask: Callable[[], T]) -> T:
         with self._one_asks:
-            if time.monotonic() < self._left_alone_until:
-                raise Configuration(NO_ANSWER, hint=HINT)
             try:
-                return _in_time(ask)
-            except TimeoutError:
+                if time.monotonic() >= self._left_alone_until:
+                    return _in_time(ask)
+            except Empty:
                 KeychainEntry._left_alone_until = time.monotonic() + LEFT_ALONE_SECONDS
-                raise Configuration(NO_ANSWER, hint=HINT) from None
+        raise Configuration("the system keychain does not answer", hint=HINT)
 
 
 def _keyring() -> KeyringBackend:
@@ -79,7 +77,7 @@ def _keyring() -> KeyringBackend:
 
 
 def _in_time(ask: Callable[[], T]) -> T:
-    """Ask in a thread, which is left behind when no answer comes in time; raises `TimeoutError` then."""
+    """Ask in a thread, which is left behind when no answer comes in time; raises `Empty` then."""
     answers: SimpleQueue[T | Exception] = SimpleQueue()
 
     def work() -> None:
@@ -89,10 +87,7 @@ def _in_time(ask: Callable[[], T]) -> T:
             answers.put(problem)
 
     Thread(target=work, daemon=True).start()
-    try:
-        answer = answers.get(timeout=ANSWER_SECONDS)
-    except Empty:
-        raise TimeoutError from None
+    answer = answers.get(timeout=ANSWER_SECONDS)
     if isinstance(answer, Exception):
         raise Configuration("the system keychain cannot be used", hint=HINT) from answer
     return answer
