@@ -39,8 +39,7 @@ def may_be_asked() -> bool:
 class KeychainEntry:
     """One entry of the system's keychain; each method raises `Configuration` where there is none that answers.
 
-    One that did not answer is left alone for a while, whatever the entry: every call would wait for it. Who asks while
-    another waits for it waits too, and no longer.
+    One that does not answer is asked one question, and then left alone for a while: every call would wait for it.
     """
 
     _one_asks: ClassVar[Lock] = Lock()

@@ -80,8 +80,9 @@ class Sending:
     """How far a call has come, as far as the hosted API can have acted on it; the one place that says so.
 
     `stage` is `unknown` from the first byte that leaves until an answer tells that the call was refused (`not_sent`:
-    it surely did nothing) or done (`completed`). `doubtful` says that another call under the same idempotency key may
-    have acted, whatever becomes of this one. `request_id` is the hosted API's name of what it was last sent.
+    it surely did nothing) or done (`completed`), and as long as the stored credentials are written. `doubtful` says
+    that another call under the same idempotency key may have acted, whatever becomes of this one. `request_id` is the
+    hosted API's name of what it was last sent.
     """
 
     def __init__(self) -> None:
