@@ -682,6 +682,16 @@ def test_a_running_daemon_notices_that_the_key_is_gone(signed_in: Daemon) -> Non
     assert (error["data"]["kind"], "is missing" in error["message"], key.exists()) == ("configuration", True, False)
 
 
+def test_a_running_daemon_takes_the_key_that_another_process_made_anew(
+    signed_in: Daemon, start: StartDaemon, backend: Recorder
+) -> None:
+    """Whoever moves the store away with its key, and signs in again, need not start the daemon anew."""
+    for name in ("credentials.json", "vault.key"):
+        (signed_in.home / "core" / name).unlink()
+    auth(start(BACKEND_URL=backend.url, **FILE), "set_credential", token="new-token")
+    assert auth(signed_in, "get_session_token") == {"token": "new-token"}
+
+
 def test_one_home_in_two_spellings_is_one(home: Path, tmp_path: Path, backend: Recorder) -> None:
     """Its keychain entry is found by either."""
     desktop = keychain(tmp_path / "keychain", BACKEND_URL=backend.url)

@@ -143,9 +143,15 @@ class CredentialStore:
                 f"the key of the credential store {self.path} is in the system keychain, which is not to be asked here",
                 hint="Set OPENHUMAN_API_KEY or OPENHUMAN_TOKEN, or sign in under another profile.",
             )
-        vault = self._vault(content["keyIn"], vault)
-        items = json.loads(vault.unseal(content["sealed"].encode()))
-        return _State(stamp, tuple(map(_from_json, items)), vault)
+        sealed, opener = content["sealed"].encode(), self._vault(content["keyIn"], vault)
+        try:
+            items = json.loads(opener.unseal(sealed))
+        except Configuration:
+            if opener is not vault:
+                raise
+            opener = self._vault(content["keyIn"], None)  # another process may have made a new key meanwhile
+            items = json.loads(opener.unseal(sealed))
+        return _State(stamp, tuple(map(_from_json, items)), opener)
 
     def _change(self, change: Callable[[Entries], Entries], decision: Lock | None) -> tuple[Entries, Entries]:
         """Write what `change` makes of the entries, if that is anything else, while no other process does.
