@@ -72,9 +72,7 @@ class Credential:
 
     def subject(self) -> str | None:
         """Give the user that a session that is a JWT names, without trusting it."""
-        claims = _claims(self.secret.get_secret_value()) if self.kind == "session" else {}
-        named = (claims.get(name) for name in ("sub", "userId", "id", "_id"))
-        return next((user for user in named if isinstance(user, str) and user), None)
+        return _subject(self.secret.get_secret_value()) if self.kind == "session" else None
 
     def expired(self) -> bool:
         """Tell whether a session is over, or will be within 30 seconds."""
@@ -208,10 +206,17 @@ class Credentials:
             return  # the caller is told of the refusal; the session that stays is refused again
 
 
+@lru_cache(maxsize=4)  # each call asks
 def _sendable(secret: str, source: str) -> SecretStr:
     if not is_sendable(secret):
         raise Configuration(f"{source} holds characters that no header can carry")
     return SecretStr(secret)
+
+
+@lru_cache(maxsize=4)  # each call asks
+def _subject(token: str) -> str | None:
+    named = (_claims(token).get(name) for name in ("sub", "userId", "id", "_id"))
+    return next((user for user in named if isinstance(user, str) and user), None)
 
 
 @lru_cache(maxsize=4)  # a call asks several times
