@@ -84,10 +84,16 @@ _SHAPES = (
 )
 
 
+class Covered(str):
+    """A part of a text that was covered as a whole."""
+
+    __slots__ = ()
+
+
 def covered(value: Any, key: str = "") -> Any:
     """Give what may be logged of a value under `key`, in the types of JSON; an exception's message is not told."""
     kind = _kind(key)
-    if value is None or isinstance(value, bool) or key == CORRELATION_ID:
+    if value is None or isinstance(value, bool | Covered) or key == CORRELATION_ID:
         return value
     if kind == "secret":
         return COVER

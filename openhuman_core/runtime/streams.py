@@ -82,4 +82,4 @@ def _log_lines(descriptor: int) -> None:
 def _log(line: bytes) -> None:
     text = redaction.redact(line.decode(errors="replace"))
     for start in range(0, len(text), MAX_TEXT):
-        log.warning("stray_stdout", extra={"text": text[start : start + MAX_TEXT]})
+        log.warning("stray_stdout", extra={"text": redaction.Covered(text[start : start + MAX_TEXT])})
