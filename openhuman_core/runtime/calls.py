@@ -38,7 +38,8 @@ Cut = Callable[[Invocation | None], CoreError]
 class Accepted:
     """A call on its way; `size` is what it took on the wire, in bytes.
 
-    `cut` makes the failure of a call that is not to go on, as far as is known of it.
+    `cut` makes the failure of a call that is not to go on, as far as is known of it. `watch` ends when a call that
+    waits for its turn has it; `scope` is the call itself, once it is made.
     """
 
     def __init__(self, call: Call, sink: Sink, size: int) -> None:
@@ -48,6 +49,7 @@ class Accepted:
         self.record = Record()
         self.cut: Cut | None = None
         self.invocation: Invocation | None = None
+        self.watch: anyio.CancelScope | None = None
         self.scope: anyio.CancelScope | None = None
         self.running = False
         self.failure: CoreError | None = None
@@ -220,7 +222,7 @@ class Calls:
         """Give up a call that waits until its own time is over; `_take_turn` and `_finish` end the watch."""
         if accepted not in self._waiting:
             return
-        with anyio.CancelScope() as accepted.scope:
+        with anyio.CancelScope() as accepted.watch:
             await anyio.sleep(invocation.seconds_left() or 0)
         if accepted in self._waiting:
             late = BackendTimeout(f"{invocation.method.name} timed out before it was its turn")
@@ -228,8 +230,8 @@ class Calls:
             self._finish(accepted)
 
     def _take_turn(self, accepted: Accepted) -> None:
-        if accepted.scope is not None:
-            accepted.scope.cancel()
+        if accepted.watch is not None:
+            accepted.watch.cancel()
         accepted.running = True
         self._vitals.in_flight += 1
         self._vitals.queued -= 1
@@ -239,6 +241,7 @@ class Calls:
         """Make a call, and then one that waits, and so on: a task for each would cost a tenth of a call."""
         await self._make(accepted, invocation)
         while self._waiting and self._vitals.in_flight < self._max_in_flight:
+            # Nothing is awaited since `_finish`: a call that is checked meanwhile would run before those that wait.
             accepted, invocation = self._waiting.popitem(last=False)
             self._take_turn(accepted)
             await anyio.lowlevel.checkpoint()  # a call may have waited for nothing
@@ -275,8 +278,8 @@ class Calls:
         if accepted.running:
             self._vitals.in_flight -= 1
         else:
-            if self._waiting.pop(accepted, None) is not None and accepted.scope is not None:
-                accepted.scope.cancel()
+            if self._waiting.pop(accepted, None) is not None and accepted.watch is not None:
+                accepted.watch.cancel()
             self._vitals.queued -= 1
         self._held_bytes -= accepted.size
         self._on_change()
