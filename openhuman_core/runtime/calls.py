@@ -8,8 +8,7 @@ few enough others run, which goes on with what waits; the last that was checked 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -17,12 +16,13 @@ import anyio.lowlevel
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from openhuman_core.errors import BackendTimeout, CoreError
+from openhuman_core.errors import BackendTimeout
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.messages import Call, Id, Parts
+from openhuman_core.runtime.accepted import Accepted, Cut
 from openhuman_core.runtime.builtins import Vitals
-from openhuman_core.runtime.failures import bug, cancelled, duplicate, for_caller, given_up
-from openhuman_core.runtime.invoke import Invocation, Invoker, Record
+from openhuman_core.runtime.failures import cancelled, duplicate, for_caller, given_up
+from openhuman_core.runtime.invoke import Invocation, Invoker
 from openhuman_core.runtime.outbox import Replies, Sink
 
 MAX_QUEUED = 1024
@@ -31,28 +31,6 @@ MAX_HELD_BYTES = 16 * 2**20
 REMEMBERED_IDS = 1024
 # So long calls are checked before others have their turn, which costs as much as a few checks.
 TURN_SECONDS = 0.002
-
-Cut = Callable[[Invocation | None], CoreError]
-
-
-class Accepted:
-    """A call on its way; `size` is what it took on the wire, in bytes.
-
-    `cut` makes the failure of a call that is not to go on, as far as is known of it. `watch` ends when a call that
-    waits for its turn has it; `scope` is the call itself, once it is made.
-    """
-
-    def __init__(self, call: Call, sink: Sink, size: int) -> None:
-        self.call = call
-        self.sink = sink
-        self.size = size
-        self.record = Record()
-        self.cut: Cut | None = None
-        self.invocation: Invocation | None = None
-        self.watch: anyio.CancelScope | None = None
-        self.scope: anyio.CancelScope | None = None
-        self.running = False
-        self.failure: CoreError | None = None
 
 
 class Calls:
@@ -199,7 +177,7 @@ class Calls:
     def _check(self, accepted: Accepted) -> Invocation | None:
         """Check the params, and whether the call is still to be made."""
         call = accepted.call
-        with _noting_failure(accepted):
+        with accepted.noting_failure():
             invocation = self._invoker.prepare(call.method, call.params, accepted.record, self._tell_progress)
             if self._ending and invocation.method.waits:
                 self._cut(accepted, given_up)
@@ -249,7 +227,7 @@ class Calls:
 
     async def _make(self, accepted: Accepted, invocation: Invocation) -> None:
         answer: Parts = ()
-        with anyio.CancelScope() as accepted.scope, _noting_failure(accepted):
+        with anyio.CancelScope() as accepted.scope, accepted.noting_failure():
             if accepted.cut is not None:
                 raise accepted.cut(invocation)
             await self._room()
@@ -283,17 +261,3 @@ class Calls:
             self._vitals.queued -= 1
         self._held_bytes -= accepted.size
         self._on_change()
-
-
-@contextmanager
-def _noting_failure(accepted: Accepted) -> Iterator[None]:
-    """Keep how a call fails; the wire's catch-all stands here, so that a bug answers its caller and harms no other."""
-    try:
-        yield
-    except CoreError as failure:
-        # Its frames hold the call and what was read for it: a ring that only the garbage collector would find.
-        accepted.failure = failure.with_traceback(None)
-        failure.__cause__ = failure.__context__ = None
-    except Exception as problem:  # noqa: BLE001 - see above
-        sending = accepted.invocation.sending if accepted.invocation else None
-        accepted.failure = bug(problem, accepted.record, sending)
