@@ -17,7 +17,7 @@ from tests.conftest import StartDaemon
 from tests.support.daemon import COMMAND, PATIENCE_SECONDS, Daemon, environment, request
 from tests.support.gate import Gate
 from tests.support.recorder import SILENCE, Recorder, ok
-from tests.test_flow import resident_bytes
+from tests.test_flow import cancel, resident_bytes
 
 BALANCE, TOP_UP = "openhuman.billing_get_balance", "openhuman.billing_top_up"
 MIB = 2**20
@@ -64,6 +64,23 @@ def test_calls_with_a_time_of_their_own_leave_nothing_behind(start: StartDaemon,
         assert sorted(daemon.answer()["id"] for _ in range(1_000)) == list(range(1_000))
         held.append(resident_bytes(daemon))
     assert held[-1] - held[0] < 8 * MIB
+
+
+@pytest.mark.parametrize("first", ["the call", "its cancellation"])
+def test_long_ids_are_not_kept(start: StartDaemon, first: str) -> None:
+    """A cancellation that comes late harms no later call, and one of such an id that comes early stops none."""
+    daemon = start()
+    daemon.result("core.ping")
+    before = resident_bytes(daemon)
+    for n in range(100):
+        call_id = f"{n}{'x' * MIB}"
+        if first == "the call":
+            daemon.send(request(call_id, "core.ping"))
+            assert daemon.answer()["id"] == call_id
+        daemon.send(cancel(call_id))
+    daemon.send(request(call_id, "core.ping"))
+    assert daemon.answer() == {"jsonrpc": "2.0", "id": call_id, "result": {"ok": True}}
+    assert resident_bytes(daemon) - before < 20 * MIB
 
 
 def test_a_journal_that_another_process_holds_does_not_hold_up_the_end(start: StartDaemon, backend: Recorder) -> None:

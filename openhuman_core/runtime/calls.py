@@ -29,6 +29,8 @@ MAX_QUEUED = 1024
 MAX_HELD_BYTES = 16 * 2**20
 # Cancellations that came before their request, and ids that were answered: as many as any peer has under way.
 REMEMBERED_IDS = 1024
+# As JSON text; a cancellation of a longer id is not kept for a request that is still to come.
+MAX_EARLY_ID_BYTES = 1024
 # So long calls are checked before others have their turn, which costs as much as a few checks.
 TURN_SECONDS = 0.002
 
@@ -63,7 +65,8 @@ class Calls:
         self._is_checking = False
         self._accepted: dict[Accepted, None] = {}  # in order
         self._by_id: dict[Id, Accepted] = {}
-        self._answered_ids: deque[Id] = deque(maxlen=REMEMBERED_IDS)
+        # As hashes, which are short; a chance twin of one is left alone, as if its cancellation had come too late.
+        self._answered_ids: deque[int] = deque(maxlen=REMEMBERED_IDS)
         self._early_cancels: deque[Id] = deque(maxlen=REMEMBERED_IDS)
         self._held_bytes = 0
         self._ending = False
@@ -82,7 +85,7 @@ class Calls:
         """Take a call that is answered on the spot; raises the `CoreError` of one that is not to be answered so."""
         if call.answered and call.id is not None:
             why = self._objection(call.id)
-            self._answered_ids.append(call.id)
+            self._answered_ids.append(hash(call.id))
             if why is not None:
                 raise why(None)
 
@@ -116,7 +119,11 @@ class Calls:
         accepted = self._by_id.get(call_id)
         if accepted is not None:
             self._cut(accepted, cancelled)
-        elif call_id is not None and call_id not in self._answered_ids:
+        elif (
+            call_id is not None
+            and hash(call_id) not in self._answered_ids
+            and len(messages.encode(call_id)) <= MAX_EARLY_ID_BYTES
+        ):
             self._early_cancels.append(call_id)
 
     def end_waits(self) -> None:
@@ -250,7 +257,7 @@ class Calls:
         call, failure = accepted.call, accepted.failure
         if self._by_id.get(call.id) is accepted:
             del self._by_id[call.id]
-            self._answered_ids.append(call.id)
+            self._answered_ids.append(hash(call.id))
         accepted.record.end(failure)
         self._replies.send(call, answer if failure is None else failure, accepted.sink)
         if accepted.running:
