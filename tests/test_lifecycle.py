@@ -23,7 +23,7 @@ from openhuman_core.protocol.framing import Framing
 from tests.conftest import StartDaemon
 from tests.support.daemon import COMMAND, PATIENCE_SECONDS, Daemon, environment, framed, request, run
 from tests.support.gate import Gate
-from tests.support.recorder import SILENCE, Recorder
+from tests.support.recorder import SILENCE, Recorder, ok
 
 BALANCE, PLAN = "openhuman.billing_get_balance", "openhuman.billing_get_current_plan"
 BALANCE_PATH, PLAN_PATH = "/payments/credits/balance", "/payments/stripe/currentPlan"
@@ -460,6 +460,20 @@ def test_answers_that_nobody_reads_do_not_hold_up_a_stop(home: Path) -> None:
         assert process.stdout.read(1) == b"{"
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == FORCED
+
+
+def test_at_the_deadline_no_page_is_begun(start: StartDaemon, backend: Recorder) -> None:
+    """One that was is written on; a short answer each for the others is more likely to be read in time."""
+    backend.default = ok("x" * 5 * 2**20)
+    daemon = start("--drain-seconds", "0.2", BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t")
+    daemon.send(b"".join(json.dumps(request(n, BALANCE)).encode() + b"\n" for n in range(3)))
+    backend.wait_for(3)
+    daemon.signal(signal.SIGTERM)
+    daemon.log_records("call", 3)
+    page, *others = (daemon.answer() for _ in range(3))
+    assert page["result"] == {"result": "x" * 5 * 2**20, "logs": ["credit balance fetched"]}
+    assert [other["error"] for other in others] == [stopped(retryable=True)] * 2
+    assert daemon.process.wait(PATIENCE_SECONDS) == FORCED
 
 
 # The wire

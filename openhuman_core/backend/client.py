@@ -15,7 +15,7 @@ from openhuman_core.backend.credentials import Credential, Credentials
 from openhuman_core.backend.envelope import Answer, facts_of, is_unsure, payload_of, seconds_ahead
 from openhuman_core.backend.me import ME
 from openhuman_core.backend.retry import pause_before_retry
-from openhuman_core.backend.route import Effect, Request, Sending
+from openhuman_core.backend.route import LARGE_BYTES, Effect, Request, Sending
 from openhuman_core.errors import (
     ApiKeyRejected,
     BackendTimeout,
@@ -109,7 +109,7 @@ class Backend:
         request = ME.request({})
         try:
             with anyio.fail_after(self.settings.connect_timeout_seconds):
-                answer = await self._exchange(self._request(request, None, None), request)
+                answer = await self._exchange(self._request(request, None, None), request, Sending())
         except (httpx.HTTPError, TimeoutError) as problem:
             cause = problem if isinstance(problem, httpx.HTTPError) else httpx.ReadTimeout("no answer")
             raise _transport_failure(cause, request) from problem
@@ -144,7 +144,7 @@ class Backend:
         http_request = self._request(request, credential, idempotency_key)
         http_request.extensions["trace"] = sending.trace
         try:
-            answer = await self._exchange(http_request, request)
+            answer = await self._exchange(http_request, request, sending)
         except httpx.HTTPError as problem:
             raise _transport_failure(problem, request) from problem
         sending.request_id = answer.headers.get("x-request-id")
@@ -152,18 +152,18 @@ class Backend:
         sending.stage = "completed"
         return payload
 
-    async def _exchange(self, http_request: httpx.Request, request: Request) -> Answer:
+    async def _exchange(self, http_request: httpx.Request, request: Request, sending: Sending) -> Answer:
         response = await self._transport.handle_async_request(http_request)
         headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers.raw}
         answer = Answer(request.route, response.status_code, headers)
         stream = cast("httpx.AsyncByteStream", response.stream)  # with less ado than the response makes of it
         try:
-            answer.body = await self._body(stream, answer)
+            answer.body = await self._body(stream, answer, sending)
         finally:
             await stream.aclose()
         return answer
 
-    async def _body(self, stream: httpx.AsyncByteStream, answer: Answer) -> bytes | bytearray:
+    async def _body(self, stream: httpx.AsyncByteStream, answer: Answer, sending: Sending) -> bytes | bytearray:
         """Read a body; a refusal without a readable one is a refusal all the same."""
         problem = "" if answer.headers.get("content-encoding", "identity") == "identity" else "compressed"
         body = bytearray()
@@ -173,6 +173,8 @@ class Backend:
                 if len(body) > self.settings.max_message_bytes:
                     problem = f"longer than {self.settings.max_message_bytes} bytes"
                     break
+                if len(body) > LARGE_BYTES:
+                    await sending.hold_large()
         except (httpx.NetworkError, httpx.ProtocolError):
             problem = "cut short"
         if problem and answer.status < HTTPStatus.BAD_REQUEST:

@@ -16,6 +16,7 @@ import anyio.lowlevel
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
+from openhuman_core.backend.route import Effect
 from openhuman_core.errors import BackendTimeout
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.messages import Call, Id, Parts
@@ -31,6 +32,8 @@ MAX_HELD_BYTES = 16 * 2**20
 REMEMBERED_IDS = 1024
 # As JSON text; a cancellation of a longer id is not kept for a request that is still to come.
 MAX_EARLY_ID_BYTES = 1024
+# So many large answers of reads are held at a time, beside the one that is being written.
+LARGE_AT_ONCE = 4
 # So long calls are checked before others have their turn, which costs as much as a few checks.
 TURN_SECONDS = 0.002
 
@@ -60,6 +63,7 @@ class Calls:
         self._on_change = on_change
         self._max_in_flight = max_in_flight
         self._opening = anyio.Lock()
+        self._large_turns = anyio.Semaphore(LARGE_AT_ONCE)
         self._unchecked: deque[Accepted] = deque()
         self._waiting: OrderedDict[Accepted, Invocation] = OrderedDict()  # for their turn
         self._is_checking = False
@@ -234,6 +238,8 @@ class Calls:
 
     async def _make(self, accepted: Accepted, invocation: Invocation) -> None:
         answer: Parts = ()
+        if invocation.method.effect is Effect.READ:  # what may have acted is read and told, whatever waits
+            invocation.sending.large_turns = self._large_turns
         with anyio.CancelScope() as accepted.scope, accepted.noting_failure():
             if accepted.cut is not None:
                 raise accepted.cut(invocation)
@@ -243,6 +249,8 @@ class Calls:
                     await to_thread.run_sync(self._invoker.open, abandon_on_cancel=True)
             outcome = await self._invoker.run(invocation)
             answer = messages.result(accepted.call.id, outcome.value, outcome.logs)
+            if invocation.sending.is_large:
+                await self._room()
         if accepted.scope.cancelled_caught and accepted.cut is not None:
             accepted.failure = accepted.cut(invocation)
         self._finish(accepted, answer)
@@ -266,5 +274,7 @@ class Calls:
             if self._waiting.pop(accepted, None) is not None and accepted.watch is not None:
                 accepted.watch.cancel()
             self._vitals.queued -= 1
+        if accepted.invocation is not None and accepted.invocation.sending.is_large:
+            self._large_turns.release()
         self._held_bytes -= accepted.size
         self._on_change()

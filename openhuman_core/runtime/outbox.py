@@ -7,6 +7,7 @@ from collections.abc import Callable
 import anyio
 import anyio.lowlevel
 
+from openhuman_core.backend.route import LARGE_BYTES
 from openhuman_core.errors import CoreError
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder, frame
@@ -16,8 +17,6 @@ from openhuman_core.runtime.redaction import without_tokens
 from openhuman_core.runtime.stdio import Wire
 
 MAX_UNREAD_BYTES = 2**20
-# An answer of more is large: shorter ones overtake it, and it is not copied again, which takes about a millisecond.
-LARGE_BYTES = 2**18
 
 # Takes one answer; an empty one is that of a notification.
 Sink = Callable[[Parts], None]
