@@ -238,6 +238,18 @@ def resident_bytes(daemon: Daemon) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+def test_pages_that_wait_for_their_reader_do_not_stop_reading(start: StartDaemon, backend: Recorder) -> None:
+    """What is answered inline goes out between the first two."""
+    backend.default = ok("x" * 5 * MIB)
+    daemon = start(BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t")
+    daemon.send(b"".join(json.dumps(request(name, BALANCE)).encode() + b"\n" for name in "abc"))
+    daemon.log_records("call")
+    pings = b"".join(json.dumps(request(n, "core.ping")).encode() + b"\n" for n in range(5_000))
+    assert push(daemon, pings) == len(pings)
+    first, *between, last_but_one, last = (daemon.answer()["id"] for _ in range(5_003))
+    assert (sorted([first, last_but_one, last]), between) == (["a", "b", "c"], [*range(5_000)])
+
+
 @pytest.mark.parametrize(("count", "size"), [(20_000, 1), (2_000, 100_000)], ids=["many", "large"])
 def test_a_flood_is_held_back_and_not_kept(start: StartDaemon, backend: Recorder, count: int, size: int) -> None:
     """What waits is bounded in number and in bytes, and so is the memory beside it."""

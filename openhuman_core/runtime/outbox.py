@@ -23,10 +23,13 @@ Sink = Callable[[Parts], None]
 
 
 class Outbox:
-    """Answers on their way to the peer, in the framing that the peer speaks; `on_change` is told what was written."""
+    """Answers on their way to the peer, in the framing that the peer speaks; `on_change` is told what was written.
+
+    `unread_bytes` counts what is written too, `waiting_bytes` only what is not begun.
+    """
 
     def __init__(self, wire: Wire, decoder: Decoder, on_change: Callable[[], None]) -> None:
-        self.unread_bytes = 0
+        self.unread_bytes = self.waiting_bytes = 0
         self._wire = wire
         self._decoder = decoder
         self._on_change = on_change
@@ -51,15 +54,16 @@ class Outbox:
             else:
                 self._small.append(b"".join(framed))
             self.unread_bytes += size
+            self.waiting_bytes += size
 
     @property
     def has_room(self) -> bool:
-        """Whether so little is unread that more should be made."""
-        return self.unread_bytes < MAX_UNREAD_BYTES
+        """Whether so little waits that more should be read: a short answer goes out once the large one before is."""
+        return self.waiting_bytes < MAX_UNREAD_BYTES
 
     async def room(self) -> None:
-        """Wait until there is room."""
-        while not self.has_room:
+        """Wait until so little is unread that more should be made."""
+        while self.unread_bytes >= MAX_UNREAD_BYTES:
             await self._written.wait()
 
     async def run(self) -> None:
@@ -75,6 +79,7 @@ class Outbox:
                 parts += self._large.pop(0)
             if not self._large:
                 self._filled = anyio.Event()
+            self.waiting_bytes -= sum(map(len, parts))
             for part in parts:
                 await self._wire.write(part)
                 if not self._closed:
@@ -86,7 +91,7 @@ class Outbox:
         self._closed = True
         self._small.clear()
         self._large.clear()
-        self.unread_bytes = 0
+        self.unread_bytes = self.waiting_bytes = 0
         self._tell()
 
     def _tell(self) -> None:
