@@ -15,8 +15,8 @@ import anyio
 import anyio.lowlevel
 
 READ_SIZE = 65_536
-# As much as any user may have (pipe(7)): the fewer times a large answer waits for its reader, the sooner it is out.
-PIPE_BYTES = 2**20
+# The fewer times a large answer waits for its reader, the sooner it is out. A user's pipes may hold 64 MiB (pipe(7)).
+PIPE_BYTES = 2**18
 # How often it is looked whether the reader of a socket or a terminal is gone.
 LOOK_SECONDS = 0.5
 
@@ -33,6 +33,7 @@ class Wire:
         self._input, self._output = source, target
         self._readable = select.poll()
         self._readable.register(self._input, select.POLLIN)
+        self._may_widen = False
         self._put = self._writer()
 
     async def read(self) -> bytes:
@@ -68,6 +69,14 @@ class Wire:
             except BlockingIOError:
                 await anyio.wait_writable(self._output)
 
+    def widen(self) -> None:
+        """Let stdout hold more if it is a pipe; for large answers, since all of the user's pipes share one limit."""
+        if self._may_widen:
+            self._may_widen = False
+            with suppress(OSError):  # the user has too many such pipes
+                if fcntl.fcntl(self._output, fcntl.F_GETPIPE_SZ) < PIPE_BYTES:
+                    fcntl.fcntl(self._output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
     def _writer(self) -> Callable[[memoryview], int]:
         """Give what writes as much as there is room for, and says how much; it raises `BlockingIOError` for none."""
         kind = os.fstat(self._output).st_mode
@@ -77,8 +86,7 @@ class Wire:
             with suppress(OSError):  # another user's, or a system without /proc
                 # The same pipe as an open file of our own, which may well be non-blocking.
                 self._output = os.open(f"/proc/self/fd/{self._output}", os.O_WRONLY | os.O_NONBLOCK)
-                with suppress(OSError):  # the user has too many such pipes
-                    fcntl.fcntl(self._output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+                self._may_widen = True
                 return partial(os.write, self._output)
         writable = select.poll()
         writable.register(self._output, select.POLLOUT)
