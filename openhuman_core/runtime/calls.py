@@ -238,7 +238,8 @@ class Calls:
 
     async def _make(self, accepted: Accepted, invocation: Invocation) -> None:
         answer: Parts = ()
-        if invocation.method.effect is Effect.READ:  # what may have acted is read and told, whatever waits
+        # What may have acted is read and told, whatever waits; what waits for others would keep its turn meanwhile.
+        if invocation.method.effect is Effect.READ and not invocation.method.waits:
             invocation.sending.large_turns = self._large_turns
         with anyio.CancelScope() as accepted.scope, accepted.noting_failure():
             if accepted.cut is not None:
