@@ -78,7 +78,6 @@ class Outbox:
             parts = [b"".join(self._small)]
             self._small.clear()
             if self._large:
-                self._wire.widen()
                 parts += self._large.pop(0)
             if not self._large:
                 self._filled = anyio.Event()

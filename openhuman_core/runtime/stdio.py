@@ -15,8 +15,8 @@ import anyio
 import anyio.lowlevel
 
 READ_SIZE = 65_536
-# The fewer times a large answer waits for its reader, the sooner it is out. A user's pipes may hold 64 MiB (pipe(7)).
-PIPE_BYTES = 2**18
+# As much as any user's pipe may hold (pipe(7)): the fewer times an answer waits for its reader, the sooner it is out.
+PIPE_BYTES = 2**20
 # How often it is looked whether the reader of a socket or a terminal is gone.
 LOOK_SECONDS = 0.5
 
@@ -67,15 +67,15 @@ class Wire:
             try:
                 view = view[self._put(view) :]
             except BlockingIOError:
+                self._widen()
                 await anyio.wait_writable(self._output)
 
-    def widen(self) -> None:
-        """Let stdout hold more if it is a pipe; for large answers, since all of the user's pipes share one limit."""
+    def _widen(self) -> None:
+        """Let a pipe hold more once it was full; not before, since all of a user's pipes may hold 64 MiB together."""
         if self._may_widen:
             self._may_widen = False
             with suppress(OSError):  # the user has too many such pipes
-                if fcntl.fcntl(self._output, fcntl.F_GETPIPE_SZ) < PIPE_BYTES:
-                    fcntl.fcntl(self._output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+                fcntl.fcntl(self._output, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def _writer(self) -> Callable[[memoryview], int]:
         """Give what writes as much as there is room for, and says how much; it raises `BlockingIOError` for none."""
