@@ -302,6 +302,25 @@ def test_an_id_that_is_in_flight_is_refused(start: StartDaemon, gate: Gate, meth
         daemon.send(request("a", BALANCE))
 
 
+@pytest.mark.parametrize("method", [BALANCE, "core.ping", "rpc.discover"])
+def test_the_id_of_who_waits_for_the_description_is_in_flight(daemon: Daemon, backend: Recorder, method: str) -> None:
+    """It takes a while to make; an id that is null is nobody's, and may wait as often as is asked."""
+    daemon.send(
+        b"".join(
+            json.dumps(request(call_id, asked)).encode() + b"\n"
+            for call_id, asked in (("a", "rpc.discover"), ("a", method), (None, "rpc.discover"), (None, "rpc.discover"))
+        )
+    )
+    first, *described = (daemon.answer() for _ in range(4))
+    assert (first["id"], first["error"]["message"]) == ("a", "a call with this id is in flight already")
+    assert [(answer["id"], answer["result"]["openrpc"]) for answer in described] == [
+        ("a", "1.3.2"),
+        (None, "1.3.2"),
+        (None, "1.3.2"),
+    ]
+    assert backend.seen == []
+
+
 # Concurrency
 
 

@@ -17,7 +17,7 @@ from openhuman_core import __version__
 from openhuman_core.errors import CoreError
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder
-from openhuman_core.protocol.messages import Batch, Call, Malformed, Parts
+from openhuman_core.protocol.messages import Batch, Call, Id, Malformed, Parts
 from openhuman_core.runtime import logging
 from openhuman_core.runtime.builtins import BUILTINS, DISCOVER, Program, Vitals, call_builtin
 from openhuman_core.runtime.calls import Calls
@@ -151,6 +151,8 @@ class Session:
     def _dispatch(self, message: Call | Malformed, sink: Sink, size: int) -> None:
         if isinstance(message, Malformed):
             self._replies.refuse(message.id, message.error, sink)
+        elif self._describing and message.answered and self._waits_for_description(message.id):
+            self._replies.send(message, duplicate(None), sink)
         elif message.method in BUILTINS:
             self._take_inline(message, sink)
         elif message.method == messages.CANCEL and not message.answered:
@@ -160,15 +162,20 @@ class Session:
             self._calls.accept(message, sink, size)
 
     def _take_inline(self, call: Call, sink: Sink) -> None:
+        try:
+            self._calls.begin_inline(call)
+        except CoreError as failure:
+            self._replies.send(call, failure, sink)
+            return
         if call.method != DISCOVER or self._program.discovery.text is not None:
             self._answer_inline(call, sink)
-            return
-        if call.answered and any(call.id == other.id for other, _ in self._describing):
-            self._replies.send(call, duplicate(None), sink)
             return
         if not self._describing:
             self._everything.start_soon(self._describe)
         self._describing.append((call, sink))
+
+    def _waits_for_description(self, call_id: Id) -> bool:
+        return call_id is not None and any(call_id == call.id for call, _ in self._describing)
 
     async def _describe(self) -> None:
         await self._program.discovery.make_beside()
@@ -180,7 +187,6 @@ class Session:
     def _answer_inline(self, call: Call, sink: Sink) -> None:
         outcome: Parts | CoreError
         try:
-            self._calls.begin_inline(call)
             outcome = messages.result(call.id, call_builtin(call.method, call.params, self._program))
         except CoreError as failure:
             outcome = failure
