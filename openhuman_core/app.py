@@ -32,7 +32,6 @@ if TYPE_CHECKING:  # costly to import; loaded when the first call needs them
     import httpx
 
     from openhuman_core.backend.client import Backend
-    from openhuman_core.backend.credentials import Credential
     from openhuman_core.registry.method import Namespace
     from openhuman_core.runtime.records import Records
     from openhuman_core.runtime.streams import Streams
@@ -84,10 +83,6 @@ def generated_schemas() -> dict[str, str]:
     return {**texts, "reference.md": reference.markdown(document)}
 
 
-def _nothing() -> None:
-    """Do nothing: what is not served has nothing to shut down."""
-
-
 def _namespace(name: str) -> Namespace:
     module, _, attribute = name.partition(":")
     namespace: Namespace = getattr(import_module(module), attribute)
@@ -106,8 +101,7 @@ class App:
         self.discovery = Discovery(self.registry, BUILTINS, policy)
         # What the embedded sandbox holds is gone with the process, and so are the keys that were used with it.
         realm = f"{configuration.SANDBOX}/{os.urandom(8).hex()}" if settings.sandbox else None
-        self.invoker = Invoker(self.registry, settings, self._open, self._open_records, realm)
-        self._backend: Backend | None = None
+        self.invoker = Invoker(self.registry, settings, partial(_new_backend, settings), self._open_records, realm)
         self._records: Records | None = None
         self._opening_records = threading.Lock()  # the journal's work is done in threads
 
@@ -117,7 +111,9 @@ class App:
         `progress` takes what the call tells on its way.
         """
         if method in BUILTINS:
-            return RpcOutcome(call_builtin(method, params, Program(self.discovery, self.settings, Vitals(), _nothing)))
+            return RpcOutcome(
+                call_builtin(method, params, Program(self.discovery, self.settings, Vitals(), lambda: None))
+            )
         invocation = self._prepare(method, params)
         if progress is not None:
             invocation = invocation._replace(progress=progress)
@@ -143,42 +139,13 @@ class App:
 
     async def check_account(self, team: str | None) -> None:
         """Look whether writes, in `team` or in the active one, may be made as who is signed in; raises `CoreError`."""
-        backend = self.invoker.open()
+        backend = self.backend()
         credential = backend.credentials.require(since=self._opened)
         await self.invoker.expectation.check(backend, credential, team, timeout_seconds=None)
 
-    def credential(self) -> Credential | None:
-        """Give the credential in force."""
-        return self._open().credentials.current()
-
-    def credential_source(self) -> str | None:
-        """Say where the credential in force is from: a variable, or the store."""
-        credential = self.credential()
-        if credential is None:
-            return None
-        variable = "OPENHUMAN_API_KEY" if credential.kind == "api-key" else "OPENHUMAN_TOKEN"
-        return "stored" if credential.stored else variable
-
-    def base_url(self) -> str:
-        """Say where calls go; raises `Configuration` where that is no URL, or one that no credential must go to."""
-        return self._open().base_url
-
-    def stored(self) -> str:
-        """Say where the credential store is and what it holds; raises `Configuration` where it cannot be read."""
-        store = self._open().credentials.store
-        kept = " and ".join(f"{entry.kind} for {entry.base_url}" for entry in store.entries()) or "nothing"
-        return f"{store.path} holds {kept}" + (f"; its key: {key_in}" if (key_in := store.key_in()) else "")
-
-    def credential_key_in(self) -> str | None:
-        """Say where the key of the stored credentials is kept: `file` or `keychain`; None where none is stored."""
-        return self._open().credentials.store.key_in()
-
-    async def probe(self) -> float | None:
-        """Reach the hosted API without a credential; gives the seconds that its clock is ahead, where it says so.
-
-        Raises `Configuration`, `BackendUnavailable` or `BackendTimeout` where no answer comes.
-        """
-        return await self._open().probe()
+    def backend(self) -> Backend:
+        """Give the hosted API, without reaching for it, and the credentials for it."""
+        return self.invoker.open()
 
     async def journal_health(self) -> str:
         """Say where the journal is and how many keys it holds; raises `JournalUnavailable`."""
@@ -189,26 +156,11 @@ class App:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close it, whatever happens meanwhile."""
+        """Close the connections to the hosted API and the journal, whatever happens meanwhile."""
         with anyio.CancelScope(shield=True):
-            await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections to the hosted API."""
-        if self._backend is not None:
-            await self._backend.aclose()
-        if self._records is not None:
-            self._records.journal.close()
-
-    def _open(self) -> Backend:
-        if self._backend is None:
-            from openhuman_core.backend.client import Backend  # noqa: PLC0415 - see above
-            from openhuman_core.backend.credentials import Credentials  # noqa: PLC0415 - see above
-
-            credentials = Credentials(self.settings)
-            transport = _sandbox(credentials) if self.settings.sandbox else _network(self.settings)
-            self._backend = Backend(self.settings, credentials, transport)
-        return self._backend
+            await self.invoker.aclose()
+            if self._records is not None:
+                self._records.journal.close()
 
     def _open_records(self) -> Records:
         with self._opening_records:
@@ -271,6 +223,15 @@ def _run_session(settings: Settings, streams: Streams, leave: Callable[[int], No
             return await Session(app.discovery, app.invoker, settings, wire, load_ahead=load_ahead, leave=leave).run()
 
     return anyio.run(main)
+
+
+def _new_backend(settings: Settings) -> Backend:
+    from openhuman_core.backend.client import Backend  # noqa: PLC0415 - see above
+    from openhuman_core.backend.credentials import Credentials  # noqa: PLC0415 - see above
+
+    credentials = Credentials(settings)
+    transport = _sandbox(credentials) if settings.sandbox else _network(settings)
+    return Backend(settings, credentials, transport)
 
 
 def _network(settings: Settings) -> httpx.AsyncBaseTransport:

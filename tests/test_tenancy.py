@@ -116,7 +116,7 @@ async def test_two_hosted_apis_in_one_process_share_neither_credential_nor_recor
     places = [Settings(home=home, backend_url=recorder.url, credential_store="file") for recorder in (backend, other)]
     async with App(places[0]) as first, App(places[1]) as second:
         await first.call("openhuman.auth_set_credential", {"token": token_of("ada")})
-        assert second.credential() is None
+        assert second.backend().credentials.current() is None
         await second.call("openhuman.auth_set_credential", {"token": "key-of-ada", "kind": "api-key"})
         made = [(await app.call("openhuman.billing_top_up", TOP_UP)).value for app in (first, second)]
         assert [json.loads(bytes(value))["url"] for value in made] == [backend.url, other.url]

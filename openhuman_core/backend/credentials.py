@@ -54,6 +54,11 @@ class Credential:
         named = self.subject() or self.user_id
         return named or f"{self.kind}:{hashlib.sha256(self.secret.get_secret_value().encode()).hexdigest()}"
 
+    @property
+    def source(self) -> str:
+        """Where it is from: a variable, or the store."""
+        return "stored" if self.stored else {"api-key": "OPENHUMAN_API_KEY", "session": "OPENHUMAN_TOKEN"}[self.kind]
+
     def last_four(self) -> str:
         """Give what a person may know it by: the last characters of one that is long enough to spare them."""
         secret = self.secret.get_secret_value()

@@ -59,12 +59,13 @@ def logout(**given: Any) -> int:
 async def _state(app: App) -> dict[str, Any]:
     """Say what is known here, and the user and team that the hosted API knows, as far as it answers."""
     state = json.loads(encode((await app.call("openhuman.auth_get_state", {})).value))
-    credential = app.credential()
+    credentials = app.backend().credentials
+    credential = credentials.current()
     found = {
         "isAuthenticated": state["isAuthenticated"],
-        "source": app.credential_source(),
+        "source": credential.source if credential else None,
         "profile": app.settings.profile,
-        "store": app.credential_key_in(),
+        "store": credentials.store.key_in(),
         "storeFile": str(app.settings.core / "credentials.json"),
         "baseUrl": app.settings.base_url(),
         "kind": state["credential"],

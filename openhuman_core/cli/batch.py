@@ -151,7 +151,7 @@ def _survey(registry: Registry, bulk: Bulk, source: TextIO) -> Survey:
 
 def _described(app: App, bulk: Bulk, survey: Survey) -> str:
     """Say what a run holds, for whom and where; raises the `CoreError`s of calls without a credential."""
-    credential = app.invoker.open().credentials.require(since=time.perf_counter())
+    credential = app.backend().credentials.require(since=time.perf_counter())
     what = ", ".join(f"{count} x {name}" for name, count in survey.asking.items())
     amount = f" of {survey.usd:,.2f} USD" if survey.usd else ""
     who = who_is(credential.account())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -55,16 +56,18 @@ class _Checks:
         return str(core)
 
     async def store(self) -> str:
-        return self.app.stored()
+        store = self.app.backend().credentials.store
+        kept = " and ".join(f"{entry.kind} for {entry.base_url}" for entry in store.entries()) or "nothing"
+        return f"{store.path} holds {kept}" + (f"; its key: {key_in}" if (key_in := store.key_in()) else "")
 
     async def base_url(self) -> str:
         if self.problem is not None:
             raise Configuration("not known while the settings cannot be read", hint="Mend the settings first.")
-        return self.app.base_url()
+        return self.app.backend().base_url
 
     async def hosted_api(self) -> str:
         base_url = await self.base_url()
-        skew = await self.app.probe()
+        skew = await self.app.backend().probe()
         if skew is not None and abs(skew) > TOLERATED_SKEW_SECONDS:
             raise Configuration(f"this machine's clock is {-skew:+.0f} s off", hint="Set the clock.")
         return f"{base_url} answers"
@@ -72,7 +75,8 @@ class _Checks:
     async def credential(self) -> str:
         await self.base_url()
         await self.app.call(ME, {})
-        return f"{self.app.credential_source()}, taken by the hosted API"
+        credential = self.app.backend().credentials.require(since=time.perf_counter())
+        return f"{credential.source}, taken by the hosted API"
 
 
 async def _examine(checks: _Checks) -> tuple[list[dict[str, Any]], int]:

@@ -88,7 +88,7 @@ class Record:
 class Invoker:
     """Makes calls to the methods of a registry.
 
-    `open_backend` gives the one connection to the hosted API, `open_records` the journal of the home, where keys belong
+    `open_backend` makes the one connection to the hosted API, `open_records` the journal of the home, where keys belong
     to an account and to a `realm`: the base URL, unless another is named.
     """
 
@@ -134,6 +134,11 @@ class Invoker:
         if self._backend is None:
             self._backend = self._open_backend()
         return self._backend
+
+    async def aclose(self) -> None:
+        """Close the connections to the hosted API."""
+        if self._backend is not None:
+            await self._backend.aclose()
 
     def prepare(
         self, name: str, params: Any, record: Record, progress: Callable[[Any, Any], None] = lambda _token, _value: None
