@@ -47,13 +47,13 @@ async def test_a_pool_serves_after_thousands_of_cancelled_calls() -> None:
     async def call_and_cancel(url: str) -> None:
         left = anyio.Event()
 
-        async def trace(_event: str, _info: object) -> None:
+        def leaves() -> None:
             nonlocal sent
             sent += 1
             left.set()
 
         async with anyio.create_task_group() as call:
-            request = httpx.Request("GET", f"{url}/slow", extensions={"trace": trace})
+            request = httpx.Request("GET", f"{url}/slow", extensions={"leaves": leaves})
             call.start_soon(transport.handle_async_request, request)
             await left.wait()
             call.cancel_scope.cancel()

@@ -28,20 +28,6 @@ from openhuman_core.errors import (
 )
 from openhuman_core.settings import Settings
 
-# What a lost or missing connection is called on the wire; the transport's own messages are these.
-CAUSES = (
-    "connection refused",
-    "name not resolved",
-    "TLS verification failed",
-    "connection reset",
-    "connection closed",
-    "network unreachable",
-)
-CAUSES_BY_KIND: tuple[tuple[type[httpx.HTTPError], str], ...] = (
-    (httpx.ConnectError, "connection refused"),
-    (httpx.RemoteProtocolError, "connection closed"),
-    (httpx.HTTPError, "connection reset"),
-)
 # No compression: an answer whose compressed stream is cut short cannot be told from a short one.
 HEADERS = (
     ("accept", "application/json"),
@@ -142,7 +128,7 @@ class Backend:
         self, request: Request, credential: Credential | None, idempotency_key: str | None, sending: Sending
     ) -> bytes:
         http_request = self._request(request, credential, idempotency_key)
-        http_request.extensions["trace"] = sending.trace
+        http_request.extensions["leaves"] = sending.leaves
         try:
             answer = await self._exchange(http_request, request, sending)
         except httpx.HTTPError as problem:
@@ -221,10 +207,7 @@ def _transport_failure(problem: httpx.HTTPError, request: Request) -> CoreError:
         return BackendTimeout(f"{route} timed out: {problem}", route=route)
     if isinstance(problem, httpx.DecodingError):
         return BadBackendResponse(f"{route} answered with what is no HTTP", route=route)
-    cause = str(problem)
-    if cause not in CAUSES:  # another transport's words
-        cause = next(cause for kind, cause in CAUSES_BY_KIND if isinstance(problem, kind))
-    return BackendUnavailable(f"error sending request: {cause}", route=route)
+    return BackendUnavailable(f"error sending request: {problem}", route=route)
 
 
 def _is_loopback(host: str) -> bool:

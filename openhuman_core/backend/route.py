@@ -12,8 +12,6 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     import anyio
 
-# The event of httpx's `trace` extension that tells when the first byte of a request begins to leave.
-HEADERS_LEAVE = "http11.send_request_headers.started"
 # An answer of more is large: few are held at a time, it is not copied again, and shorter ones overtake it.
 LARGE_BYTES = 2**16
 
@@ -108,10 +106,9 @@ class Sending:
             await self.large_turns.acquire()
             self.is_large = True
 
-    async def trace(self, event: str, _info: object) -> None:
-        """Take what httpx's `trace` extension tells."""
-        if event == HEADERS_LEAVE:
-            self.stage = "unknown"
+    def leaves(self) -> None:
+        """Take that the first byte of the request is about to leave."""
+        self.stage = "unknown"
 
 
 def keys(*names: str) -> Mapping[str, str]:

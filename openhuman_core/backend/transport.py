@@ -12,7 +12,7 @@ import errno
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache, partial
@@ -22,7 +22,6 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 import yarl
 
-from openhuman_core.backend.route import HEADERS_LEAVE
 from openhuman_core.errors import Configuration
 
 # aiohttp reads the system's certificates twice when it is imported, a tenth of a short run, for contexts that nobody
@@ -36,9 +35,8 @@ finally:
 
 _parsed = lru_cache(maxsize=128)(partial(yarl.URL, encoded=True))  # reading a URL takes longer than a header
 
-Trace = Callable[[str, dict[str, object]], Awaitable[None]]
-# Whom the request that this task makes tells that it leaves.
-_leaving: ContextVar[Trace | None] = ContextVar("leaving", default=None)
+# What to call when the request that this task makes is about to leave.
+_leaves: ContextVar[Callable[[], None]] = ContextVar("leaves")
 
 _CAUSES = {
     errno.ECONNREFUSED: "connection refused",
@@ -65,9 +63,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request and give the answer with its body unread."""
+        """Send the request and give the answer with its body unread; `leaves`, of its extensions, is called before."""
         session = self._session or self._open(encrypted=request.url.scheme == "https" or bool(self._proxies))
-        _leaving.set(request.extensions.get("trace"))
+        _leaves.set(request.extensions.get("leaves", lambda: None))
         try:
             response = await session.request(
                 request.method,
@@ -126,8 +124,7 @@ class _Request(aiohttp.ClientRequest):
     """Tells when its first byte is about to leave; aiohttp's own tracing costs a quarter of a request."""
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        if (trace := _leaving.get()) is not None:
-            await trace(HEADERS_LEAVE, {})
+        _leaves.get()()
         return await super().send(conn)
 
 

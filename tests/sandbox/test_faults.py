@@ -7,9 +7,8 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from starlette.applications import Starlette
 
-from tests.sandbox.driving import PAY, ask, charges, client, order
+from tests.sandbox.driving import PAY, ask, charges, order
 
 pytestmark = pytest.mark.anyio
 
@@ -99,7 +98,7 @@ async def test_a_connection_is_closed_on_either_side_of_the_work(
 ) -> None:
     """The client cannot tell which."""
     await order(admin, route=TOP_UP, close=side)
-    with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+    with pytest.raises(httpx.RemoteProtocolError, match="connection closed"):
         await pay(admin)
     assert len(await charges(admin)) == acted
 
@@ -110,7 +109,7 @@ async def test_a_body_is_cut(admin: httpx.AsyncClient, cut: int) -> None:
     await order(admin, route=TOP_UP, cut=cut)
     received = b""
     async with admin.stream("POST", PAY, json={"amountUsd": 5}) as answer:
-        with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):  # noqa: PT012 - what came is kept
+        with pytest.raises(httpx.RemoteProtocolError, match="connection closed"):  # noqa: PT012 - what came is kept
             async for part in answer.aiter_raw():
                 received += part
     assert answer.status_code == 200
@@ -135,24 +134,13 @@ async def test_a_reader_may_leave_a_dripping_body(admin: httpx.AsyncClient) -> N
 
 
 @pytest.mark.parametrize("fault", [{"latencyMs": A_LONG_TIME_MS}, {"dripMs": A_LONG_TIME_MS}])
-async def test_a_slow_answer_meets_the_read_timeout(admin: httpx.AsyncClient, fault: dict[str, int]) -> None:
-    """By then the work is done."""
+async def test_a_slow_answer_can_be_cancelled(admin: httpx.AsyncClient, fault: dict[str, int]) -> None:
+    """At once; by then the work is done."""
     await order(admin, route=TOP_UP, **fault)
-    with pytest.raises(httpx.ReadTimeout):
-        await admin.post(PAY, json={"amountUsd": 5}, timeout=0.01)
-    assert len(await charges(admin)) == 1
-
-
-@pytest.mark.parametrize("fault", [{"latencyMs": A_LONG_TIME_MS}, {"dripMs": A_LONG_TIME_MS}])
-async def test_a_slow_answer_can_be_cancelled(app: Starlette, fault: dict[str, int]) -> None:
-    """At once."""
-    patient = client(app)
-    patient.timeout = httpx.Timeout(None)
-    await order(patient, route=TOP_UP, **fault)
     with anyio.move_on_after(0.01) as scope:
-        await pay(patient)
+        await pay(admin)
     assert scope.cancelled_caught
-    assert len(await charges(patient)) == 1
+    assert len(await charges(admin)) == 1
 
 
 @pytest.mark.parametrize(
