@@ -23,14 +23,6 @@ if TYPE_CHECKING:  # both are costly to import, and the session that answers cor
 T = TypeVar("T")
 
 
-class PaymentLink(NamedTuple):
-    """A payment link that was made: the gateway's id of it, its status as far as known, and what the list says."""
-
-    id: str
-    status: str | None
-    record: dict[str, Any]
-
-
 class Records(Protocol):
     """The journal of one account at one base URL; each method raises `JournalUnavailable` where it cannot be used."""
 
@@ -46,7 +38,7 @@ class Records(Protocol):
         """List payment links, newest first."""
         ...
 
-    def remember(self, link: PaymentLink) -> None:
+    def remember(self, link_id: str, status: str | None, record: dict[str, Any]) -> None:
         """Add a payment link to the list once the caller has its answer, if that can be done."""
         ...
 
@@ -115,7 +107,7 @@ class Context(NamedTuple):
                 "idempotencyKey": self.idempotency_key,
             }
             known = {name: value for name, value in record.items() if value is not None}
-            self.records.remember(PaymentLink(_text(made.get(link_id)) or "", _text(made.get("status")), known))
+            self.records.remember(_text(made.get(link_id)) or "", _text(made.get("status")), known)
         return outcome
 
     async def send(

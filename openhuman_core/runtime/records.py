@@ -17,7 +17,6 @@ from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.runtime.logging import log
 
 if TYPE_CHECKING:  # start-up pays for each import; the journal's brings SQLite, which most calls have no use for
-    from openhuman_core.registry.context import PaymentLink
     from openhuman_core.registry.method import Method
     from openhuman_core.runtime.journal import Found, Journal, Key
 
@@ -76,7 +75,7 @@ class AccountRecords:
         self._account = account
         self._base_url = base_url
         self._afterwards = afterwards
-        self._notes: list[PaymentLink | tuple[str, str]] = []  # links, and statuses by link id, to be written later
+        self._notes: list[Callable[[], None]] = []  # what writes to the journal; in a thread
 
     async def entries(self, limit: int, offset: int, state: str | None) -> list[dict[str, Any]]:
         """List idempotency keys, newest first."""
@@ -93,13 +92,18 @@ class AccountRecords:
             await records.written.wait()
         return await _in_thread(lambda: self._journal.links(self._scope(), limit, offset))
 
-    def remember(self, link: PaymentLink) -> None:
+    def remember(self, link_id: str, status: str | None, record: dict[str, Any]) -> None:
         """Add a payment link to the list once the caller has its answer."""
-        self._note(link)
+        self._note(lambda: self._journal.remember_link(self._scope(), link_id, status, record))
 
     def note_status(self, link_id: str, status: str) -> None:
         """Keep what was learned of a payment once the caller has its answer."""
-        self._note((link_id, status))
+
+        def note() -> None:
+            if self._journal.exists():  # else there is no link either whose status it could be
+                self._journal.note_status(self._scope(), link_id, status)
+
+        self._note(note)
 
     async def _catch_up(self) -> None:
         """Write what was noted; a home that cannot be written to loses it, not the call."""
@@ -107,7 +111,8 @@ class AccountRecords:
         records = self._open_records()
         try:
             async with records.writing:  # in the order of the answers
-                await _in_thread(lambda: self._write(notes))
+                for note in notes:
+                    await _in_thread(note)
         except JournalUnavailable as problem:
             log.warning("payment links not recorded", exc_info=problem)
         records.unwritten -= len(notes)
@@ -174,20 +179,11 @@ class AccountRecords:
         """Give the digest that keeps accounts and base URLs apart; in a thread."""
         return self._journal.digest(f"{self._account}\n{self._base_url()}".encode(errors="surrogatepass"))
 
-    def _note(self, note: PaymentLink | tuple[str, str]) -> None:
+    def _note(self, note: Callable[[], None]) -> None:
         if not self._notes:
             self._afterwards.append(self._catch_up)
         self._notes.append(note)
         self._open_records().unwritten += 1
-
-    def _write(self, notes: list[PaymentLink | tuple[str, str]]) -> None:
-        from openhuman_core.registry.context import PaymentLink  # noqa: PLC0415 - who noted one has loaded it
-
-        for note in notes:
-            if isinstance(note, PaymentLink):
-                self._journal.remember_link(self._scope(), note.id, note.status, note.record)
-            elif self._journal.exists():
-                self._journal.note_status(self._scope(), *note)
 
     async def _lead(
         self,
