@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # costly to import; loaded when the first call needs them
 
     from openhuman_core.backend.client import Backend
     from openhuman_core.registry.method import Namespace
-    from openhuman_core.runtime.records import Records
+    from openhuman_core.runtime.records import HomeRecords
     from openhuman_core.runtime.streams import Streams
 
 USAGE = 2
@@ -102,7 +102,7 @@ class App:
         # What the embedded sandbox holds is gone with the process, and so are the keys that were used with it.
         realm = f"{configuration.SANDBOX}/{os.urandom(8).hex()}" if settings.sandbox else None
         self.invoker = Invoker(self.registry, settings, partial(_new_backend, settings), self._open_records, realm)
-        self._records: Records | None = None
+        self._records: HomeRecords | None = None
         self._opening_records = threading.Lock()  # the journal's work is done in threads
 
     async def call(self, method: str, params: Any, progress: Callable[[Any], None] | None = None) -> RpcOutcome[Any]:
@@ -162,18 +162,18 @@ class App:
             if self._records is not None:
                 self._records.journal.close()
 
-    def _open_records(self) -> Records:
+    def _open_records(self) -> HomeRecords:
         with self._opening_records:
             return self._records or self._new_records()
 
-    def _new_records(self) -> Records:
+    def _new_records(self) -> HomeRecords:
         from openhuman_core.backend.vault import Vault  # noqa: PLC0415 - see above
         from openhuman_core.runtime.journal import Journal  # noqa: PLC0415 - see above
-        from openhuman_core.runtime.records import Records  # noqa: PLC0415 - see above
+        from openhuman_core.runtime.records import HomeRecords  # noqa: PLC0415 - see above
 
         core = self.settings.core
         honours_keys = self.settings.sandbox or self.settings.idempotency_honoured
-        self._records = Records(Journal(core, Vault(core)), honours_keys=honours_keys)
+        self._records = HomeRecords(Journal(core, Vault(core)), honours_keys=honours_keys)
         return self._records
 
 

@@ -1,4 +1,16 @@
-"""The one way to make a call: check, credential, base URL, controller; the wire contract, section 1, has the order."""
+"""The one way to make a call: check, credential, base URL, controller; the wire contract, section 1, has the order.
+
+The objects of one call, in the order in which they come:
+
+    Call         protocol.messages  what a peer wrote: method, params, id
+    Accepted     runtime.accepted   its way through the session: where its answer goes, what may cut it short
+    Record       made with it       what the log says of it at its end
+    Invocation   Invoker.prepare    what is to be called, with params that passed every check
+    Sending      made with it       how far it came at the hosted API: what a cancelled call may have done
+    Context      Invoker.run        what the method is given: backend, credential, records, progress
+
+A call of the command line has no peer and no session: it begins with a Record.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +31,7 @@ from openhuman_core.runtime import logging
 from openhuman_core.runtime.expectation import Expectation
 from openhuman_core.runtime.failures import for_caller
 from openhuman_core.runtime.policy import Policy
-from openhuman_core.runtime.records import REPLAYED, AccountRecords, Records
+from openhuman_core.runtime.records import REPLAYED, AccountRecords, HomeRecords
 from openhuman_core.runtime.spend import SpendLimit
 from openhuman_core.settings import Settings
 
@@ -97,7 +109,7 @@ class Invoker:
         registry: Registry,
         settings: Settings,
         open_backend: Callable[[], Backend],
-        open_records: Callable[[], Records],
+        open_records: Callable[[], HomeRecords],
         realm: str | None = None,
     ) -> None:
         self._registry = registry

@@ -41,7 +41,7 @@ class _Flight:
         self.failure: CoreError | None = None
 
 
-class Records:
+class HomeRecords:
     """The journal of one home, and what this process is doing with it.
 
     `honours_keys` says that the hosted API takes a key only once, so that a call may be sent again with it. `flights`
@@ -66,7 +66,7 @@ class AccountRecords:
 
     def __init__(
         self,
-        open_records: Callable[[], Records],
+        open_records: Callable[[], HomeRecords],
         account: str,
         base_url: Callable[[], str],
         afterwards: list[Callable[[], Awaitable[None]]],

@@ -22,7 +22,7 @@ from openhuman_core.errors import CoreError
 from openhuman_core.runtime.failures import cancelled
 from openhuman_core.runtime.invoke import Invoker, Record
 from openhuman_core.runtime.journal import Journal
-from openhuman_core.runtime.records import Records
+from openhuman_core.runtime.records import HomeRecords
 from openhuman_core.sandbox.app import create_app
 from openhuman_core.sandbox.transport import SandboxTransport
 from openhuman_core.settings import Settings
@@ -130,7 +130,7 @@ class Program:
         self.token, self.retries = token, not no_retries
         self._core = own.core
         self._journal = Journal(own.core, Vault(own.core))
-        records = Records(self._journal, honours_keys=honoured)
+        records = HomeRecords(self._journal, honours_keys=honoured)
         backend = Backend(own, Credentials(own), hosted)
         self._invoker = Invoker(registry(), own, lambda: backend, lambda: records)
 
