@@ -52,8 +52,7 @@ def payload_of(answer: Answer) -> bytes:
     """Give the payload as JSON text without line ends; raises the failure that the answer tells."""
     text, members = None, _quick_members(answer.body)
     if members is None:
-        text = _json_text(answer.body)
-        members = _members(text)
+        text, members = _closer_look(answer.body)
     if answer.status >= HTTPStatus.BAD_REQUEST:
         raise _refusal(answer, members)
     if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
@@ -103,18 +102,21 @@ def is_unsure(failure: CoreError, effect: Effect) -> bool:
     return unsure_payment or isinstance(failure, BadBackendResponse | BackendUnavailable | BackendTimeout)
 
 
-def _json_text(body: bytes | bytearray) -> bytes | None:
-    """Put JSON on one line; None for what is no JSON."""
+def _closer_look(body: bytes | bytearray) -> tuple[bytes | None, dict[str, bytes] | None]:
+    """Put JSON on one line, and split an object into its members' texts; None for what is no JSON, and no object.
+
+    JSON allows what the fast reader refuses: half of a surrogate pair, as of a name cut short.
+    """
     try:
         text = body.decode().removeprefix("\ufeff")  # the next step lets broken UTF-8 pass in what it only skims
-        raw = bytes(msgspec.json.decode(text, type=msgspec.Raw))
-    except msgspec.DecodeError:
-        if not _is_json(text):
-            return None
-        raw = text.strip().encode()
-    except (UnicodeDecodeError, RecursionError):
-        return None
-    return _on_one_line(raw)
+        try:
+            msgspec.json.decode(text, type=msgspec.Raw)
+        except msgspec.DecodeError:
+            json.loads(text, parse_constant=_reject_constant, parse_int=_int_or_text)
+        line = _on_one_line(text.strip().encode())
+        return line, _split(line.decode()) if line.startswith(b"{") else None
+    except (ValueError, RecursionError):
+        return None, None
 
 
 def _on_one_line(raw: bytes) -> bytes:
@@ -131,25 +133,6 @@ def _quick_members(body: bytes | bytearray) -> dict[str, bytes] | None:
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
         return None
     return {name: _on_one_line(bytes(raw)) for name, raw in members.items()}
-
-
-def _is_json(text: str) -> bool:
-    """Read again what JSON allows and the fast reader refuses: half of a surrogate pair, as of a name cut short."""
-    try:
-        json.loads(text, parse_constant=_reject_constant, parse_int=_int_or_text)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _members(text: bytes | None) -> dict[str, bytes] | None:
-    """Split an object's text into its members' texts; None for anything else."""
-    if text is None or not text.startswith(b"{"):
-        return None
-    try:
-        return {name: bytes(raw) for name, raw in msgspec.json.decode(text, type=dict[str, msgspec.Raw]).items()}
-    except msgspec.DecodeError:  # half of a surrogate pair
-        return _split(text.decode())
 
 
 def _split(text: str) -> dict[str, bytes]:
