@@ -67,8 +67,7 @@ def _hold_signals() -> None:
     """Keep what asks for a stop until the session can hear it; else a request that is there already had no answer."""
     import signal  # noqa: PLC0415 - see above
 
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 
 
 if __name__ == "__main__":

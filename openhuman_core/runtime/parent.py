@@ -16,13 +16,11 @@ POLL_SECONDS = 1.0
 async def wait_for_end(pid: int) -> bool:
     """Wait until the process ends; False, and one line in the log, where it cannot be seen from here.
 
-    The system tells of the end by a process file descriptor (Linux) or a kqueue (macOS, BSD). Windows, and a Linux
-    without them, are asked once a second.
+    The system tells of the end by a process file descriptor (Linux) or a kqueue (macOS, BSD); a Linux without them is
+    asked once a second.
     """
     try:
-        if sys.platform == "win32":
-            await _poll_handle(pid)
-        elif sys.platform == "linux":
+        if sys.platform == "linux":
             await _wait_for_descriptor(pid)
         else:
             queue = select.kqueue()
@@ -58,13 +56,3 @@ def _exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-async def _poll_handle(pid: int) -> None:
-    """Hold the process by a handle, so that no other one with its number is taken for it."""
-    if sys.platform == "win32":
-        import _winapi  # noqa: PLC0415 - there is none elsewhere
-
-        handle = _winapi.OpenProcess(_winapi.SYNCHRONIZE, False, pid)  # noqa: FBT003 - takes no keywords
-        while _winapi.WaitForSingleObject(handle, 0) == _winapi.WAIT_TIMEOUT:  # noqa: ASYNC110 - nor here
-            await anyio.sleep(POLL_SECONDS)

@@ -37,8 +37,7 @@ IDLE_SECONDS = 0.1
 # How long the last answers have to be read once everything is given up.
 FLUSH_SECONDS = 0.5
 
-# A terminal that closes says so by SIGHUP, where there is one.
-STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
+STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]  # the last is a terminal's that closes
 
 DRAINED, FORCED, PARENT_GONE, STDOUT_CLOSED = 0, 20, 21, 22
 
@@ -229,8 +228,7 @@ class Session:
     async def _watch_signals(self) -> None:
         heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
         with anyio.open_signal_receiver(*heard) as signals:
-            if hasattr(signal, "pthread_sigmask"):
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # they were held since the start
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # they were held since the start
             count = 0
             async for _ in signals:
                 count += 1
