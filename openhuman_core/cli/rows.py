@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import shutil
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import click
 from openhuman_core.cli.options import decode, params_of, parse
 from openhuman_core.cli.text import kebab
 from openhuman_core.errors import CoreError, InvalidParams
+from openhuman_core.protocol import messages
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.registry import Registry
 
@@ -59,7 +59,7 @@ def _json_row(registry: Registry, number: int, line: str) -> Row:
     try:
         if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
             raise InvalidParams("a row is an object with a method and params")
-        if not _is_id(asked.get("id")):
+        if not messages.is_id(asked.get("id")):
             raise InvalidParams("the id of a row must be a string or a number")
         row.id = asked.get("id")
         if unknown := sorted(asked.keys() - MEMBERS):
@@ -72,12 +72,6 @@ def _json_row(registry: Registry, number: int, line: str) -> Row:
     except CoreError as failure:
         row.failure = failure
     return row
-
-
-def _is_id(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, str | int | None) and not isinstance(value, bool)
 
 
 def _csv_rows(method: Method, source: TextIO) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from openhuman_core.errors import CoreError, InvalidRequest, ParseError
+from openhuman_core.errors import InvalidRequest, ParseError
 from openhuman_core.protocol.messages import Malformed, Parts
 
 Framing = Literal["auto", "lines", "headers"]
@@ -61,7 +61,7 @@ class Decoder:
         if self.framing == "lines":
             return [rest] if rest.strip(BLANK) and not self._dropping else []
         if self._need is not None or self._in_block or (rest.strip(BLANK) and not self._dropping):
-            return [_malformed(ParseError("the input ended inside a frame"))]
+            return [Malformed(ParseError("the input ended inside a frame"))]
         return []
 
     def _begin(self, data: bytes) -> bytes:
@@ -159,7 +159,7 @@ class Decoder:
         lengths, self._lengths, self._in_block = self._lengths, set(), False
         value = lengths.pop() if len(lengths) == 1 else b""
         if not value.isdigit() or len(value) > len(str(2**63)):
-            found.append(_malformed(ParseError("a frame needs one Content-Length header that is a number of bytes")))
+            found.append(Malformed(ParseError("a frame needs one Content-Length header that is a number of bytes")))
             self._dropping = True
         elif int(value) > self.max_bytes:
             found.append(self._too_long())
@@ -172,11 +172,11 @@ class Decoder:
     def _junk(self, found: list[bytes | Malformed]) -> None:
         """Answer a run of bytes that belong to no frame once, and forget the header block it stands in."""
         if not self._dropping:
-            found.append(_malformed(ParseError("expected a Content-Length header")))
+            found.append(Malformed(ParseError("expected a Content-Length header")))
         self._dropping, self._lengths, self._in_block = True, set(), False
 
     def _too_long(self) -> Malformed:
-        return _malformed(InvalidRequest(f"the frame is longer than {self.max_bytes} bytes"))
+        return Malformed(InvalidRequest(f"the frame is longer than {self.max_bytes} bytes"))
 
 
 def frame(answer: Parts, framing: Framing) -> Parts:
@@ -184,7 +184,3 @@ def frame(answer: Parts, framing: Framing) -> Parts:
     if framing == "headers":
         return (b"Content-Length: %d\r\n\r\n" % sum(map(len, answer)), *answer)
     return (*answer, b"\n")
-
-
-def _malformed(error: CoreError) -> Malformed:
-    return Malformed(None, error)

@@ -52,8 +52,8 @@ class Call(NamedTuple):
 class Malformed(NamedTuple):
     """What is no request: the error to answer, under the id where that could be read."""
 
-    id: Id
     error: CoreError
+    id: Id = None
 
 
 class Batch(NamedTuple):
@@ -93,22 +93,29 @@ def decode(frame: bytes) -> Any:
     try:
         text = frame.decode()
     except UnicodeDecodeError:
-        return Malformed(_first_id(frame.decode(errors="replace")), ParseError("the frame is not UTF-8"))
+        return Malformed(ParseError("the frame is not UTF-8"), _first_id(frame.decode(errors="replace")))
     try:
         message = _DECODER.decode(text)
     except RecursionError:
-        return Malformed(_first_id(text), _too_deep())
+        return Malformed(_too_deep(), _first_id(text))
     except ValueError:
         return _unparsed(text)
     flaw = _flaw(message, text)
-    return message if flaw is None else Malformed(_id_of(message), flaw)
+    return message if flaw is None else Malformed(flaw, _id_of(message))
 
 
 def id_to_cancel(notification: Call) -> Id:
     """Give the id that a `$/cancelRequest` names; None where it names none."""
     params = notification.params
     call_id = params.get("id") if isinstance(params, dict) else None
-    return call_id if _is_id(call_id) else None
+    return call_id if is_id(call_id) else None
+
+
+def is_id(value: Any) -> bool:
+    """Tell whether a value can be an id: a string, a finite number or null."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or (isinstance(value, str | int) and not isinstance(value, bool))
 
 
 def result(call_id: Id, value: Any, logs: tuple[str, ...] = ()) -> Parts:
@@ -164,12 +171,12 @@ def _unparsed(text: str) -> Malformed:
     try:
         message = _LENIENT_DECODER.decode(text)
     except json.JSONDecodeError as problem:
-        return Malformed(None, ParseError(f"the frame is not JSON at character {problem.pos}"))
+        return Malformed(ParseError(f"the frame is not JSON at character {problem.pos}"))
     except (ValueError, RecursionError):  # the interpreter's own limits on digits and on depth
         return Malformed(
-            _first_id(text), ParseError("the frame holds a number that is too long, or is nested too deep")
+            ParseError("the frame holds a number that is too long, or is nested too deep"), _first_id(text)
         )
-    return Malformed(_id_of(message), ParseError("NaN and Infinity are not JSON"))
+    return Malformed(ParseError("NaN and Infinity are not JSON"), _id_of(message))
 
 
 def _first_id(text: str) -> Id:
@@ -180,7 +187,7 @@ def _first_id(text: str) -> Id:
             name, at = _LENIENT_DECODER.raw_decode(text, _next_token(text, at))
             value, at = _LENIENT_DECODER.raw_decode(text, _next_token(text, at))
             if name == "id":
-                return value if _is_id(value) and _is_unicode(value) and "\ufffd" not in str(value) else None
+                return value if is_id(value) and _is_unicode(value) and "\ufffd" not in str(value) else None
     except (ValueError, RecursionError):
         return None
 
@@ -225,34 +232,28 @@ def _too_deep() -> ParseError:
 
 def _batch(members: list[Any], max_batch: int) -> Batch | Malformed:
     if not members:
-        return Malformed(None, InvalidRequest("the batch is empty"))
+        return Malformed(InvalidRequest("the batch is empty"))
     if len(members) > max_batch:
-        return Malformed(None, InvalidRequest(f"the batch holds more than {max_batch} calls"))
+        return Malformed(InvalidRequest(f"the batch holds more than {max_batch} calls"))
     return Batch([_call(member) for member in members])
 
 
 def _call(message: Any) -> Call | Malformed:
     if not isinstance(message, dict):
-        return Malformed(None, InvalidRequest("a request is an object"))
+        return Malformed(InvalidRequest("a request is an object"))
     call_id = message.get("id")
-    if not _is_id(call_id):
-        return Malformed(None, InvalidRequest("id must be a string, a number or null"))
+    if not is_id(call_id):
+        return Malformed(InvalidRequest("id must be a string, a number or null"))
     if "method" not in message and message.keys() & {"result", "error"}:
-        return Malformed(None, InvalidRequest("a response is no request"))
+        return Malformed(InvalidRequest("a response is no request"))
     if message.get("jsonrpc") != "2.0":
-        return Malformed(call_id, InvalidRequest('jsonrpc must be "2.0"'))
+        return Malformed(InvalidRequest('jsonrpc must be "2.0"'), call_id)
     method = message.get("method")
     if not isinstance(method, str):
-        return Malformed(call_id, InvalidRequest("method must be a string"))
+        return Malformed(InvalidRequest("method must be a string"), call_id)
     return Call(method, message.get("params"), call_id, "id" in message)
 
 
 def _id_of(message: Any) -> Id:
     call_id = message.get("id") if isinstance(message, dict) else None
-    return call_id if _is_id(call_id) and _is_unicode(call_id) else None
-
-
-def _is_id(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or (isinstance(value, str | int) and not isinstance(value, bool))
+    return call_id if is_id(call_id) and _is_unicode(call_id) else None
