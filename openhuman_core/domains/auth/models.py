@@ -43,7 +43,7 @@ def _usable(user_id: str | None) -> str | None:
 UserId = Annotated[OptionalText, AfterValidator(_usable)]
 
 
-class _UserParams(Params):
+class StoreSessionParams(Params):
     """The token, and what its owner is said to be; these two methods alone take a second spelling of a name."""
 
     token: HeaderSecret = Field(description="The session token.")
@@ -52,11 +52,7 @@ class _UserParams(Params):
     user: JsonObject | None = Field(None, description="What is known of the user.")
 
 
-class StoreSessionParams(_UserParams):
-    pass
-
-
-class SetCredentialParams(_UserParams):
+class SetCredentialParams(StoreSessionParams):
     kind: Annotated[str, AfterValidator(lambda text: _kind(text, "session", KINDS))] = Field(
         "session", description="session or api-key."
     )
