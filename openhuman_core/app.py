@@ -20,12 +20,11 @@ from openhuman_core import settings as configuration
 from openhuman_core.errors import InvalidParams
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
-from openhuman_core.runtime import logging, redaction
-from openhuman_core.runtime.builtins import BUILTINS, Program, Vitals, call_builtin
+from openhuman_core.runtime import logging, policy, redaction
+from openhuman_core.runtime.builtins import ANY_PARAMS, BUILTINS, Program, Vitals, call_builtin
 from openhuman_core.runtime.discovery import Discovery
 from openhuman_core.runtime.failures import cancelled
 from openhuman_core.runtime.invoke import Invocation, Invoker, Record
-from openhuman_core.runtime.policy import Policy
 from openhuman_core.settings import Settings, UsageError
 
 if TYPE_CHECKING:  # costly to import; loaded when the first call needs them
@@ -78,7 +77,7 @@ def generated_schemas() -> dict[str, str]:
 
     document = openrpc.document(registry().all(), BUILTINS)
     files = {"openrpc.json": document}
-    files |= {f"methods/{name}.json": schema for name, schema in openrpc.schemas(document).items()}
+    files |= {f"methods/{name}.json": schema for name, schema in openrpc.schemas(document, ANY_PARAMS).items()}
     texts = {name: json.dumps(content, indent=2) + "\n" for name, content in files.items()}
     return {**texts, "reference.md": reference.markdown(document)}
 
@@ -96,9 +95,8 @@ class App:
         self.settings = settings
         self._opened = time.perf_counter()
         self.registry = registry(sandbox=settings.sandbox)
-        policy = Policy(settings)
-        policy.check_patterns(lambda: [method.name for method in self.registry.all()])
-        self.discovery = Discovery(self.registry, BUILTINS, policy)
+        policy.check_patterns(settings, lambda: [method.name for method in self.registry.all()])
+        self.discovery = Discovery(self.registry, BUILTINS, settings)
         # What the embedded sandbox holds is gone with the process, and so are the keys that were used with it.
         realm = f"{configuration.SANDBOX}/{os.urandom(8).hex()}" if settings.sandbox else None
         self.invoker = Invoker(self.registry, settings, partial(_new_backend, settings), self._open_records, realm)

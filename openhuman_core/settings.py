@@ -222,10 +222,7 @@ def _said(flag: str, flags: Mapping[str, str], environ: Mapping[str, str]) -> An
     item = FLAGS[flag]
     given = flags.get(item.name)
     if given or (given is not None and item.name != "backend_url"):  # an empty limit is no limit that was meant
-        try:
-            return item.metadata["parse"](given)
-        except ValueError as problem:
-            raise UsageError(f"--{flag}: {problem}") from problem
+        return _parse(item, given, f"--{flag}", UsageError)
     source = next((variable for variable in _variables_of(item) if environ.get(variable)), None)
     return _parse(item, environ[source], source) if source else None
 
@@ -260,11 +257,13 @@ def _variables_of(item: dataclasses.Field[Any]) -> tuple[str, ...]:
     return item.metadata["variables"] or (f"OPENHUMAN_{item.name.upper()}",)
 
 
-def _parse(item: dataclasses.Field[Any], text: str, source: str) -> Any:
+def _parse(
+    item: dataclasses.Field[Any], text: str, source: str, error: Callable[[str], Exception] = Configuration
+) -> Any:
     try:
         return item.metadata["parse"](text)
     except ValueError as problem:
-        raise Configuration(f"{source}: {problem}") from problem
+        raise error(f"{source}: {problem}") from problem
 
 
 def home_of(environ: Mapping[str, str]) -> Path:

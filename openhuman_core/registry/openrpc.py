@@ -6,7 +6,7 @@ OpenRPC 1.3.2 speaks draft-07 of JSON Schema, pydantic the 2020-12 draft: what d
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
@@ -80,8 +80,11 @@ def error_kinds(method: Method) -> list[str]:
     return [kind for kind in ERRORS if kind in kinds]
 
 
-def schemas(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Make a self-contained JSON Schema (draft-07) of each method's params and result, by method name."""
+def schemas(document: Mapping[str, Any], any_params: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Make a self-contained JSON Schema (draft-07) of each method's params and result, by method name.
+
+    `any_params` names the methods that take whatever params they are sent.
+    """
     components = document["components"]["schemas"]
     return {
         method["name"]: _localized(
@@ -93,7 +96,7 @@ def schemas(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
                 "properties": {
                     "params": {
                         "type": "object",
-                        "additionalProperties": method["name"] in ("core.ping", "core.version"),
+                        "additionalProperties": method["name"] in any_params,
                         "required": [param["name"] for param in method["params"] if param["required"]],
                         "properties": {param["name"]: param["schema"] for param in method["params"]},
                     },

@@ -14,8 +14,8 @@ from typing_extensions import TypedDict
 
 from openhuman_core import __version__
 from openhuman_core.errors import Configuration
+from openhuman_core.runtime import policy
 from openhuman_core.runtime.discovery import Discovery
-from openhuman_core.runtime.policy import Policy
 from openhuman_core.settings import Settings
 
 
@@ -96,7 +96,7 @@ def health(program: Program) -> Health:
         "python": sys.version.split()[0],
         "profile": program.settings.profile,
         "baseUrl": base_url,
-        "policy": Policy(program.settings).shown(),
+        "policy": policy.shown(program.settings),
     }
 
 

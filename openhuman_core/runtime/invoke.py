@@ -27,10 +27,9 @@ from openhuman_core.backend.route import Sending
 from openhuman_core.errors import CoreError
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
-from openhuman_core.runtime import logging
+from openhuman_core.runtime import logging, policy
 from openhuman_core.runtime.expectation import Expectation
 from openhuman_core.runtime.failures import for_caller
-from openhuman_core.runtime.policy import Policy
 from openhuman_core.runtime.records import REPLAYED, AccountRecords, HomeRecords
 from openhuman_core.runtime.spend import SpendLimit
 from openhuman_core.settings import Settings
@@ -118,7 +117,6 @@ class Invoker:
         self._open_records = open_records
         self._realm = settings.base_url if realm is None else lambda: realm
         self._backend: Backend | None = None
-        self._policy = Policy(settings)
         self._spend_limit = SpendLimit(settings.max_spend_usd)
         self.expectation = Expectation(settings.expect_user, settings.expect_team)
         self._audit = None
@@ -164,7 +162,7 @@ class Invoker:
         method = record.method = self._registry.find(name)
         try:
             own, options = check(method.params, method.options, params, f"{method.namespace.name}.{method.function}")
-            self._policy.check(method)
+            policy.check(self._settings, method)
         except CoreError as failure:
             for_caller(failure, method)
             raise
