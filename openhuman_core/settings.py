@@ -291,7 +291,7 @@ def _config_file(path: Path) -> dict[str, Any]:
     if unknown:
         raise Configuration(f"{path}: unknown setting {unknown[0]}")
     return {
-        name: _parse(fields[name], str(value).lower() if isinstance(value, bool) else str(value), f"{path}: {name}")
+        name: _parse(fields[name], values.as_text(value, fields[name].metadata["parse"]), f"{path}: {name}")
         for name, value in content.items()
         if value != "" or name != "backend_url"
     }

@@ -5,10 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from decimal import Decimal
+
+
+def as_text(value: Any, parse: Callable[[str], Any]) -> str:
+    """Write a value of TOML as a flag has it for `parse`: patterns may be a list there."""
+    if isinstance(value, list) and parse is patterns:
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def number(text: str) -> float:

@@ -254,6 +254,15 @@ def test_a_variable_that_is_off_is_named(home: Path, name: str, text: str) -> No
         settings(home, **{name: text})
 
 
+def test_patterns_are_a_list_or_a_text_in_the_config_file(home: Path) -> None:
+    """A list is how TOML says it, a text how flags and the environment do."""
+    found = settings(
+        home, config='allow = ["team_*", "openhuman.billing_get_*"]\ndeny = "team_leave_team, team_delete_*"'
+    )
+    assert found.allow == ("team_*", "billing_get_*")
+    assert found.deny == ("team_leave_team", "team_delete_*")
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -267,6 +276,8 @@ def test_a_variable_that_is_off_is_named(home: Path, name: str, text: str) -> No
         pytest.param("max_batch = true", id="a flag for a count"),
         pytest.param("sandbox = 'maybe'", id="a text for a flag"),
         pytest.param("framing = ['lines']", id="an array"),
+        pytest.param("allow = []", id="an empty list of patterns"),
+        pytest.param("allow = ['two words']", id="a list of what is no pattern"),
         pytest.param("drain_seconds = inf", id="infinity"),
     ],
 )
