@@ -22,9 +22,10 @@ def main() -> int:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no crash writes to a file what this process holds
     gc.disable()  # what imports make stays, and looking for garbage in it takes a tenth of a short run
     words = sys.argv[1:]
+    flags = _flags_of_daemon(words)
     try:
-        if words[:1] in (["serve"], ["run"]) and not {"-h", "--help"} & set(words):
-            return _serve(words[1:])
+        if flags is not None:
+            return _serve(flags)
         from openhuman_core.cli.main import run  # noqa: PLC0415 - the daemon needs no library of the command line
 
         return run(words)
@@ -36,11 +37,19 @@ def main() -> int:
         failure = InternalError(os.urandom(8).hex())
         logging.configure("error", sys.stderr)
         logging.log.error("bug", exc_info=problem, extra=failure.facts)
-        if words[:1] not in (["serve"], ["run"]):
+        if flags is None:
             from openhuman_core.cli.failures import in_one_line  # noqa: PLC0415 - see above
 
             sys.stderr.write(in_one_line(failure, as_json="--json" in words) + "\n")
     return FAILED
+
+
+def _flags_of_daemon(words: list[str]) -> list[str] | None:
+    """Give the words behind `serve` or `run`, in any case and also behind `--`; None for all else, and for help."""
+    if words[:1] == ["--"]:
+        words = words[1:]
+    is_daemon = bool(words) and words[0].lower() in ("serve", "run")
+    return words[1:] if is_daemon and not {"-h", "--help"} & set(words) else None
 
 
 def _serve(flags: list[str]) -> int:

@@ -446,6 +446,14 @@ def test_every_command_explains_itself(command: Run, name: str) -> None:
     assert told.out == command("help", *name.split()).out
 
 
+@pytest.mark.parametrize("name", ["serve", "run"])
+def test_the_command_line_starts_no_second_kind_of_daemon(command: Run, name: str) -> None:
+    """It would have no log and miss an early stop; the program starts the daemon before it reads commands."""
+    done = command(name, "--read-only")
+    assert (done.code, done.out) == (2, b"")
+    assert done.err.startswith(b"openhuman-core: invalid_params: serve must be the first word")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_printed(command: Run, shell: str) -> None:
     """For a shell to source."""

@@ -54,6 +54,14 @@ def test_a_lot_of_print_holds_up_nothing(home: Path) -> None:
     assert (len("".join(told)), done.returncode) == (1_000_000, 0)
 
 
+@pytest.mark.parametrize("words", [["serve"], ["run"], ["SERVE"], ["--", "serve"], ["--", "Run"]])
+def test_the_daemon_is_one_however_it_is_asked_for(home: Path, words: list[str]) -> None:
+    """As the command line reads its other words: it answers, and logs what it does."""
+    done = run(home, *words, "--max-batch", "1", stdin=json.dumps([request(1, "core.ping")] * 2).encode())
+    assert (done.returncode, json.loads(done.stdout)["error"]["data"]["kind"]) == (0, "invalid_request")
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["started", "ended"]
+
+
 @pytest.mark.parametrize("level", ["error", "debug"])
 def test_ready_is_told_once_calls_can_be_answered(home: Path, level: str) -> None:
     """It is asked for by name, so no log level hides it."""

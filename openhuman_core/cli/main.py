@@ -142,7 +142,7 @@ def methods(*, as_json: bool) -> None:
 
 
 class _ServeCommand(Command):
-    """The daemon; its options are the settings, which are read when somebody asks for them."""
+    """Help for the daemon, which `__main__` starts; its options are the settings, read when somebody asks for them."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         from openhuman_core.settings import FLAGS
@@ -155,12 +155,9 @@ class _ServeCommand(Command):
 
 
 @cli.command(cls=_ServeCommand, epilog=example("openhuman-core serve --read-only"))
-def serve(**given: Any) -> int:
+def serve(**_: Any) -> None:
     """Speak JSON-RPC 2.0 on stdin and stdout until the input ends."""
-    from openhuman_core import app
-    from openhuman_core.runtime.streams import Streams
-
-    return app.serve([f"--{kebab(name)}={value}" for name, value in given.items() if value], Streams())
+    raise click.UsageError("serve must be the first word")
 
 
 cli.add_command(serve, "run")
