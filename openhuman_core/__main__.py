@@ -17,7 +17,7 @@ def main() -> int:
     The command line's catch-all stands here, so that a bug ends in a log line that holds no secret.
     """
     if sys.platform != "win32":
-        import resource  # noqa: PLC0415 - there is none on Windows
+        import resource  # there is none on Windows
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no crash writes to a file what this process holds
     gc.disable()  # what imports make stays, and looking for garbage in it takes a tenth of a short run
@@ -26,19 +26,19 @@ def main() -> int:
     try:
         if flags is not None:
             return _serve(flags)
-        from openhuman_core.cli.main import run  # noqa: PLC0415 - the daemon needs no library of the command line
+        from openhuman_core.cli.main import run  # the daemon needs no library of the command line
 
         return run(words)
     except KeyboardInterrupt:
         return INTERRUPTED
     except (Exception, BaseExceptionGroup) as problem:  # noqa: BLE001 - see above
-        from openhuman_core.runtime import logging  # noqa: PLC0415 - the command line's help has no use for it
+        from openhuman_core.runtime import logging  # the command line's help has no use for it
 
         failure = InternalError(os.urandom(8).hex())
         logging.configure("error", sys.stderr)
         logging.log.error("bug", exc_info=problem, extra=failure.facts)
         if flags is None:
-            from openhuman_core.cli.failures import in_one_line  # noqa: PLC0415 - see above
+            from openhuman_core.cli.failures import in_one_line
 
             sys.stderr.write(in_one_line(failure, as_json="--json" in words) + "\n")
     return FAILED
@@ -53,16 +53,16 @@ def _flags_of_daemon(words: list[str]) -> list[str] | None:
 
 
 def _serve(flags: list[str]) -> int:
-    from openhuman_core.runtime import logging  # noqa: PLC0415 - see above
+    from openhuman_core.runtime import logging
 
     _hold_signals()
     logging.configure("info", sys.stderr, beside=True)
     logging.take_crashes()
     try:
-        from openhuman_core.runtime.streams import Streams  # noqa: PLC0415 - see above
+        from openhuman_core.runtime.streams import Streams
 
         streams = Streams()  # before anything that might print
-        from openhuman_core.app import serve  # noqa: PLC0415 - see above
+        from openhuman_core.app import serve
 
         return serve(flags, streams)
     except CoreError as problem:
@@ -74,7 +74,7 @@ def _serve(flags: list[str]) -> int:
 
 def _hold_signals() -> None:
     """Keep what asks for a stop until the session can hear it; else a request that is there already had no answer."""
-    import signal  # noqa: PLC0415 - see above
+    import signal
 
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 

@@ -73,7 +73,7 @@ def registry(*, sandbox: bool = False) -> Registry:
 
 def generated_schemas() -> dict[str, str]:
     """Give the files of `schemas/`: name to content."""
-    from openhuman_core.registry import openrpc, reference  # noqa: PLC0415 - builds every model
+    from openhuman_core.registry import openrpc, reference  # builds every model
 
     document = openrpc.document(registry().all(), BUILTINS)
     files = {"openrpc.json": document}
@@ -165,9 +165,9 @@ class App:
             return self._records or self._new_records()
 
     def _new_records(self) -> HomeRecords:
-        from openhuman_core.backend.vault import Vault  # noqa: PLC0415 - see above
-        from openhuman_core.runtime.journal import Journal  # noqa: PLC0415 - see above
-        from openhuman_core.runtime.records import HomeRecords  # noqa: PLC0415 - see above
+        from openhuman_core.backend.vault import Vault
+        from openhuman_core.runtime.journal import Journal
+        from openhuman_core.runtime.records import HomeRecords
 
         core = self.settings.core
         honours_keys = self.settings.sandbox or self.settings.idempotency_honoured
@@ -207,8 +207,8 @@ def serve(flags: list[str], streams: Streams) -> int:
 
 
 def _run_session(settings: Settings, streams: Streams, leave: Callable[[int], None]) -> int:
-    from openhuman_core.runtime.session import Session  # noqa: PLC0415 - the command line has no use for it
-    from openhuman_core.runtime.stdio import Wire  # noqa: PLC0415 - nor for this
+    from openhuman_core.runtime.session import Session  # the command line has no use for it
+    from openhuman_core.runtime.stdio import Wire
 
     sys.setswitchinterval(SWITCH_SECONDS)
 
@@ -224,8 +224,8 @@ def _run_session(settings: Settings, streams: Streams, leave: Callable[[int], No
 
 
 def _new_backend(settings: Settings) -> Backend:
-    from openhuman_core.backend.client import Backend  # noqa: PLC0415 - see above
-    from openhuman_core.backend.credentials import Credentials  # noqa: PLC0415 - see above
+    from openhuman_core.backend.client import Backend
+    from openhuman_core.backend.credentials import Credentials
 
     credentials = Credentials(settings)
     transport = _sandbox(credentials) if settings.sandbox else _network(settings)
@@ -233,18 +233,18 @@ def _new_backend(settings: Settings) -> Backend:
 
 
 def _network(settings: Settings) -> httpx.AsyncBaseTransport:
-    from openhuman_core.backend.transport import AiohttpTransport  # noqa: PLC0415 - see above
+    from openhuman_core.backend.transport import AiohttpTransport
 
     return AiohttpTransport(settings.max_in_flight, settings.connect_timeout_seconds)
 
 
 def _sandbox(credentials: Any) -> httpx.AsyncBaseTransport:
     """Open the stand-in for the hosted API, signed in as its administrator whatever an earlier run left."""
-    from pydantic import SecretStr  # noqa: PLC0415 - see above
+    from pydantic import SecretStr
 
-    from openhuman_core.backend.store import Entry  # noqa: PLC0415 - see above
-    from openhuman_core.sandbox.app import create_app  # noqa: PLC0415 - see above
-    from openhuman_core.sandbox.transport import SandboxTransport  # noqa: PLC0415 - see above
+    from openhuman_core.backend.store import Entry
+    from openhuman_core.sandbox.app import create_app
+    from openhuman_core.sandbox.transport import SandboxTransport
 
     credentials.store.remove(lambda entry: entry.kind == "api-key")
     credentials.store.put(Entry("session", SecretStr("sandbox-admin"), credentials.settings.base_url(), ""))

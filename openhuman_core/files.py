@@ -73,7 +73,7 @@ def write_private(path: Path, data: bytes, *, replace: bool) -> None:
 
     Raises what `make_private_directory` does.
     """
-    import tempfile  # noqa: PLC0415 - most processes write no file
+    import tempfile  # most processes write no file
 
     make_private_directory(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # made 0600

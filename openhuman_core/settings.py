@@ -145,7 +145,7 @@ def _is_host(host: str) -> bool:
     if ":" in host:
         return re.fullmatch(r"[^\s/?#@\\%]+", host) is not None
     if not host.isascii():
-        import idna  # noqa: PLC0415 - few names need it
+        import idna  # few names need it
 
         try:
             host = idna.encode(host).decode()

@@ -18,7 +18,7 @@ def toml(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError) as problem:
         raise Configuration(f"{path} cannot be read") from problem
-    import tomllib  # noqa: PLC0415 - most homes have no such file, and start-up pays for each import
+    import tomllib  # most homes have no such file, and start-up pays for each import
 
     try:
         return tomllib.loads(text)
@@ -53,7 +53,7 @@ def found_dotenv(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _variables(path: Path) -> dict[str, str]:
-    import dotenv  # noqa: PLC0415 - most directories have no such file, and start-up pays for each import
+    import dotenv  # most directories have no such file, and start-up pays for each import
 
     try:
         return {name: value for name, value in dotenv.dotenv_values(path, interpolate=False).items() if value}

@@ -36,7 +36,7 @@ def count(text: str) -> int:
 
 def amount(text: str) -> Decimal:
     """Read an amount in USD."""
-    from decimal import Decimal, InvalidOperation  # noqa: PLC0415 - few set a limit, and start-up pays for each import
+    from decimal import Decimal, InvalidOperation  # few set a limit, and start-up pays for each import
 
     try:
         value = Decimal(text)

@@ -211,7 +211,7 @@ def _transport_failure(problem: httpx.HTTPError, request: Request) -> CoreError:
 
 
 def _is_loopback(host: str) -> bool:
-    import ipaddress  # noqa: PLC0415 - plain HTTP is for development
+    import ipaddress  # plain HTTP is for development
 
     if host == "localhost" or host.endswith(".localhost"):
         return True

@@ -218,7 +218,7 @@ def _retry_after_ms(text: str | None) -> int | None:
 
 def seconds_ahead(date: str | None) -> float | None:
     """Give how far an HTTP date lies ahead of now, in seconds; None for what is none."""
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - most answers hold no date that matters
+    from email.utils import parsedate_to_datetime  # most answers hold no date that matters
 
     try:
         return (parsedate_to_datetime(date or "") - datetime.now(UTC)).total_seconds()

@@ -67,7 +67,7 @@ class KeychainEntry:
 
 
 def _keyring() -> KeyringBackend:
-    import keyring  # noqa: PLC0415 - looks for backends among all that is installed
+    import keyring  # looks for backends among all that is installed
 
     backend = keyring.get_keyring()
     if backend.priority < LEAST_PRIORITY:

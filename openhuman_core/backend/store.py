@@ -158,7 +158,7 @@ class CredentialStore:
 
         Gives the entries before and after: the same for a change that was given up.
         """
-        from filelock import FileLock, Timeout  # noqa: PLC0415 - costly to import, and most processes only read
+        from filelock import FileLock, Timeout  # costly to import, and most processes only read
 
         decision = decision or Lock()
         try:
@@ -202,7 +202,7 @@ class CredentialStore:
 
     def _vault(self, key_in: KeyPlace, known: Vault | None) -> Vault:
         """Give the vault whose key is kept there: the known one, which has read it, where it is that."""
-        from openhuman_core.backend.vault import Vault  # noqa: PLC0415 - see above
+        from openhuman_core.backend.vault import Vault
 
         return known if known and known.key_in == key_in else Vault(self.path.parent, key_in)
 

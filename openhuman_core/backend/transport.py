@@ -182,7 +182,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _tls() -> ssl.SSLContext:
-    import truststore  # noqa: PLC0415 - patched in where TLS is used, not where JSON-RPC is
+    import truststore  # patched in where TLS is used, not where JSON-RPC is
 
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 

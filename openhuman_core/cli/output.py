@@ -99,7 +99,7 @@ def list_in(payload: Any) -> list[Any] | None:
 
 def compiled(query: str) -> Any:
     """Read a JMESPath expression; raises `click.UsageError` for what is none."""
-    import jmespath  # noqa: PLC0415 - few ask
+    import jmespath  # few ask
 
     errors = jmespath.exceptions
     try:
@@ -125,7 +125,7 @@ def _one_line(value: Any) -> bytes:
 
 
 def _print_view(value: Any) -> None:
-    from rich.console import Console  # noqa: PLC0415 - a terminal's library
+    from rich.console import Console  # a terminal's library
 
     console = Console(markup=False, highlight=False, emoji=False)
     console.width = max(console.width, NARROWEST)  # less is a size that is not known, or not meant
@@ -150,8 +150,8 @@ def _views(value: Any, width: int) -> list[Any]:
 
 def _table(rows: list[dict[str, Any]], width: int) -> list[Any]:
     """Make a table, or a list of key-value views where the terminal is too narrow for all of it."""
-    from rich.cells import cell_len  # noqa: PLC0415 - see above
-    from rich.table import Table  # noqa: PLC0415 - see above
+    from rich.cells import cell_len
+    from rich.table import Table
 
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[_cell(name, row.get(name)) for name in names] for row in rows]
@@ -169,7 +169,7 @@ def _table(rows: list[dict[str, Any]], width: int) -> list[Any]:
 
 
 def _pairs(row: dict[str, Any]) -> Any:
-    from rich.table import Table  # noqa: PLC0415 - see above
+    from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", overflow="fold")

@@ -95,6 +95,6 @@ class Group(click.Group):
         return make() if make else None
 
     def _commands(self) -> Mapping[str, Callable[[], click.Command]]:
-        from openhuman_core.cli.methods import commands  # noqa: PLC0415 - help of the whole has no use for it
+        from openhuman_core.cli.methods import commands  # help of the whole has no use for it
 
         return commands(str(self.name))

@@ -90,7 +90,7 @@ class Context(NamedTuple):
 
         `amount` is what was asked for, in USD, where the answer names none.
         """
-        from openhuman_core.backend.envelope import read_json  # noqa: PLC0415 - brings a parser, start-up does without
+        from openhuman_core.backend.envelope import read_json  # brings a parser, start-up does without
 
         outcome = await self.relay(params)
         made = read_json(outcome.value)

@@ -81,7 +81,7 @@ class Method:
     @cached_property
     def options(self) -> type[ReadOptions]:
         """The model of the params that every method of this effect takes."""
-        from openhuman_core.registry.params import ReadOptions, WriteOptions  # noqa: PLC0415 - see above
+        from openhuman_core.registry.params import ReadOptions, WriteOptions
 
         return ReadOptions if self.effect is Effect.READ else WriteOptions
 

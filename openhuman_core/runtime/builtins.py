@@ -126,7 +126,7 @@ ANY_PARAMS = ("core.ping", "core.version")
 def call_builtin(name: str, params: Any, program: Program) -> Any:
     """Give the bare result of a built-in; raises `InvalidParams`."""
     if name not in ANY_PARAMS and params is not None and params != {}:
-        from openhuman_core.registry.params import NoParams, ReadOptions, check  # noqa: PLC0415 - brings pydantic
+        from openhuman_core.registry.params import NoParams, ReadOptions, check  # brings pydantic
 
         check(NoParams, ReadOptions, params, name)
     return BUILTINS[name](program)
@@ -137,7 +137,7 @@ def _resident_bytes() -> int:
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
-        import resource  # noqa: PLC0415 - there is none on Windows
+        import resource  # there is none on Windows
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return pages * os.sysconf("SC_PAGE_SIZE")

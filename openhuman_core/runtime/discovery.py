@@ -26,7 +26,7 @@ class Discovery:
 
     def make(self) -> RawJson:
         """Give the document, made here and now where it is not there yet."""
-        from openhuman_core.registry.openrpc import document  # noqa: PLC0415 - brings pydantic
+        from openhuman_core.registry.openrpc import document  # brings pydantic
 
         if self.text is None:
             self.text = RawJson(encode(document(self._registry.all(), self._builtins, self._denial)))

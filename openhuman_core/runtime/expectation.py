@@ -36,7 +36,7 @@ class Expectation:
         is_known_user = self._user is None or self._checked == credential
         if is_known_user and (self._team is None or team_asked_for is not None):
             return
-        from openhuman_core.backend import me  # noqa: PLC0415 - brings a parser
+        from openhuman_core.backend import me  # brings a parser
 
         profile = await backend.send(
             me.ME.request({}),

@@ -121,7 +121,7 @@ class Invoker:
         self.expectation = Expectation(settings.expect_user, settings.expect_team)
         self._audit = None
         if settings.audit is not None:
-            from openhuman_core.runtime.audit import Audit  # noqa: PLC0415 - few ask for one
+            from openhuman_core.runtime.audit import Audit  # few ask for one
 
             self._audit = Audit(settings.audit, settings.profile)
 
@@ -157,7 +157,7 @@ class Invoker:
 
         `progress` takes the caller's token and what the call tells on its way.
         """
-        from openhuman_core.registry.params import check  # noqa: PLC0415 - see above
+        from openhuman_core.registry.params import check
 
         method = record.method = self._registry.find(name)
         try:
@@ -222,7 +222,7 @@ class Invoker:
             self._audit.abandon(invocation, failure)
 
     async def _run(self, invocation: Invocation) -> RpcOutcome[Any]:
-        from openhuman_core.registry.context import Context  # noqa: PLC0415 - the method's own module has loaded it
+        from openhuman_core.registry.context import Context  # the method's own module has loaded it
 
         method, key = invocation.method, invocation.key
         try:

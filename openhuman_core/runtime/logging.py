@@ -150,7 +150,7 @@ class _Formatter(logging.Formatter):
 
     @cached_property
     def _json(self) -> BaseJsonFormatter:
-        from pythonjsonlogger.core import BaseJsonFormatter  # noqa: PLC0415 - see above
+        from pythonjsonlogger.core import BaseJsonFormatter
 
         encode = json.JSONEncoder(default=repr).encode
 

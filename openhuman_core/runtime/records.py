@@ -141,7 +141,7 @@ class AccountRecords:
         """
         text = json.dumps(plain(params), sort_keys=True).encode()
         scope, digest = await _in_thread(lambda: (self._scope(), self._journal.digest(text)))
-        from openhuman_core.runtime.journal import Key  # noqa: PLC0415 - a thread has loaded it by now
+        from openhuman_core.runtime.journal import Key  # a thread has loaded it by now
 
         key = Key(scope, name, method.name, digest)
         flights, identity = self._open_records().flights, (scope, name)

@@ -22,7 +22,7 @@ class SpendLimit:
 
         `call` is the account and the idempotency key: what an earlier call under it may have spent is not taken twice.
         """
-        from decimal import Decimal  # noqa: PLC0415 - start-up pays for each import
+        from decimal import Decimal  # start-up pays for each import
 
         reserved = Decimal(0) if call in self._held else Decimal(str(amount))
         if self._left is not None:

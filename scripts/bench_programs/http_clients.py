@@ -29,7 +29,7 @@ async def drive(call: Call, calls: int, in_flight: int) -> float:
 
 async def kept(url: str, calls: int, in_flight: int) -> float:
     """Use one session; the connections are there when it is timed."""
-    import aiohttp  # noqa: PLC0415 - the other kind has no use for it
+    import aiohttp  # the other kind has no use for it
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=in_flight)) as session:
 
@@ -43,7 +43,7 @@ async def kept(url: str, calls: int, in_flight: int) -> float:
 
 async def fresh(url: str, calls: int, in_flight: int) -> float:
     """Use a client for each call."""
-    import httpx  # noqa: PLC0415 - see above
+    import httpx
 
     async def call() -> None:
         async with httpx.AsyncClient() as client:
