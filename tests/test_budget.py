@@ -182,6 +182,7 @@ async def test_a_refusal_leaves_nothing_that_only_the_garbage_collector_finds(ho
         max_in_flight=1,
         tell_progress=lambda _token, _value: None,
         room=room,
+        is_behind=lambda: False,
         on_change=lambda: None,
     )
     async with anyio.create_task_group() as tasks:

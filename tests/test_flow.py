@@ -277,3 +277,18 @@ def test_all_that_is_piped_in_is_answered_however_much_it_is(start: StartDaemon,
     writer.join(20)
     assert sorted(ids) == list(range(5_000))
     assert len(backend.seen) == 5_000
+
+
+def test_answers_that_stall_hold_no_other_up(start: StartDaemon, backend: Recorder) -> None:
+    """Few large answers are read at a time, but no hosted API that says half of some keeps another from being read."""
+    daemon = start(BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t")
+    half = b'"' + b"x" * 199_999
+    # The recorder takes the second length for its own, and keeps the connection open.
+    stalled = b"HTTP/1.1 200 OK\r\ncontent-length: 300000\r\nx-content-length: 200000\r\n\r\n" + half
+    backend.script = [stalled] * 4
+    for call_id in "abcd":
+        daemon.send(request(call_id, BALANCE))
+    backend.wait_for(4)
+    daemon.result("core.ping")
+    backend.default = ok("x" * 100_000)
+    assert daemon.result(BALANCE, {"timeoutMs": 10_000})["result"] == "x" * 100_000

@@ -302,22 +302,26 @@ def test_an_id_that_is_in_flight_is_refused(start: StartDaemon, gate: Gate, meth
         daemon.send(request("a", BALANCE))
 
 
-@pytest.mark.parametrize("method", [BALANCE, "core.ping", "rpc.discover"])
-def test_the_id_of_who_waits_for_the_description_is_in_flight(daemon: Daemon, backend: Recorder, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "facts"),
+    [(BALANCE, {}), ("openhuman.billing_top_up", {"moneyMoved": "no"}), ("core.ping", {}), ("rpc.discover", {})],
+    ids=["a read", "a payment", "a built-in", "a description"],
+)
+def test_the_id_of_who_waits_for_the_description_is_in_flight(
+    daemon: Daemon, backend: Recorder, method: str, facts: dict[str, str]
+) -> None:
     """It takes a while to make; an id that is null is nobody's, and may wait as often as is asked."""
+    refused = request("a", method, {"amountUsd": 5} if facts else {})
+    nobody = request(None, "rpc.discover")
     daemon.send(
-        b"".join(
-            json.dumps(request(call_id, asked)).encode() + b"\n"
-            for call_id, asked in (("a", "rpc.discover"), ("a", method), (None, "rpc.discover"), (None, "rpc.discover"))
-        )
+        b"".join(json.dumps(it).encode() + b"\n" for it in (request("a", "rpc.discover"), refused, nobody, nobody))
     )
-    first, *described = (daemon.answer() for _ in range(4))
-    assert (first["id"], first["error"]["message"]) == ("a", "a call with this id is in flight already")
-    assert [(answer["id"], answer["result"]["openrpc"]) for answer in described] == [
-        ("a", "1.3.2"),
-        (None, "1.3.2"),
-        (None, "1.3.2"),
-    ]
+    answers = [daemon.answer() for _ in range(4)]
+    described = [(answer["id"], answer["result"]["openrpc"]) for answer in answers if "result" in answer]
+    assert described == [("a", "1.3.2"), (None, "1.3.2"), (None, "1.3.2")]
+    message = "a call with this id is in flight already"
+    refusal = {"code": -32600, "message": message, "data": {"kind": "invalid_request", "retryable": False, **facts}}
+    assert [answer for answer in answers if "error" in answer] == [{"jsonrpc": "2.0", "id": "a", "error": refusal}]
     assert backend.seen == []
 
 

@@ -159,9 +159,11 @@ class Backend:
                 if len(body) > self.settings.max_message_bytes:
                     problem = f"longer than {self.settings.max_message_bytes} bytes"
                     break
-                if len(body) > LARGE_BYTES:
+                if len(body) > LARGE_BYTES and sending.hold_large is not None:
                     await sending.hold_large()
         except (httpx.NetworkError, httpx.ProtocolError):
+            if sending.paused:  # the hosted API may have given up on who read nothing for a while
+                raise
             problem = "cut short"
         if problem and answer.status < HTTPStatus.BAD_REQUEST:
             raise BadBackendResponse(f"{answer.route} answered with a body that is {problem}", **facts_of(answer))

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
-
-if TYPE_CHECKING:
-    import anyio
 
 # An answer of more is large: few are held at a time, it is not copied again, and shorter ones overtake it.
 LARGE_BYTES = 2**16
@@ -85,26 +82,20 @@ class Sending:
     it surely did nothing) or done (`completed`), and as long as the stored credentials are written. `doubtful` says
     that another call under the same idempotency key may have acted, whatever becomes of this one. `request_id` is the
     hosted API's name of what it was last sent.
-    `large_turns`, where they are set, bound the large answers that are held at a time, and `is_large` tells of one.
+    `hold_large`, where it is set, waits until a large answer may be read on, and `paused` says that it did.
     """
 
     def __init__(self) -> None:
         self.stage: Stage = "not_sent"
         self.doubtful = False
         self.request_id: str | None = None
-        self.large_turns: anyio.Semaphore | None = None
-        self.is_large = False
+        self.hold_large: Callable[[], Awaitable[None]] | None = None
+        self.paused = False
 
     @property
     def effect(self) -> Stage:
         """What may have come of the call, and of others under its key."""
         return "unknown" if self.doubtful and self.stage == "not_sent" else self.stage
-
-    async def hold_large(self) -> None:
-        """Wait until a large answer may be read on; whoever set `large_turns` gives the turn back."""
-        if self.large_turns is not None and not self.is_large:
-            await self.large_turns.acquire()
-            self.is_large = True
 
     def leaves(self) -> None:
         """Take that the first byte of the request is about to leave."""

@@ -20,7 +20,8 @@ class Accepted:
     """A call on its way; `size` is what it took on the wire, in bytes.
 
     `cut` makes the failure of a call that is not to go on, as far as is known of it. `watch` ends when a call that
-    waits for its turn has it; `scope` is the call itself, once it is made.
+    waits for its turn has it; `scope` is the call itself, once it is made. `has_turn` says that it `is_large` and holds
+    one of the turns of such answers.
     """
 
     def __init__(self, call: Call, sink: Sink, size: int) -> None:
@@ -33,6 +34,7 @@ class Accepted:
         self.watch: anyio.CancelScope | None = None
         self.scope: anyio.CancelScope | None = None
         self.running = False
+        self.is_large = self.has_turn = False
         self.failure: CoreError | None = None
 
     @contextmanager

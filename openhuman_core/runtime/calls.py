@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -16,7 +17,7 @@ import anyio.lowlevel
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from openhuman_core.backend.route import Effect
+from openhuman_core.backend.route import Effect, Sending
 from openhuman_core.errors import BackendTimeout
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.messages import Call, Id, Parts
@@ -34,6 +35,9 @@ REMEMBERED_IDS = 1024
 MAX_EARLY_ID_BYTES = 1024
 # So many large answers of reads are held at a time, beside the one that is being written.
 LARGE_AT_ONCE = 4
+# After so long a large answer is read without a turn, unless the peer is behind: the turns may be those of a hosted API
+# that stalls.
+TURN_PATIENCE_SECONDS = 0.5
 # So long calls are checked before others have their turn, which costs as much as a few checks.
 TURN_SECONDS = 0.002
 
@@ -41,7 +45,8 @@ TURN_SECONDS = 0.002
 class Calls:
     """Takes calls and answers each of them once.
 
-    `room` waits until there is room for another answer, and `on_change` is told when a call was answered.
+    `room` waits until there is room for another answer, which there is not while the peer `is_behind`, and `on_change`
+    is told when a call was answered.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Calls:
         max_in_flight: int,
         tell_progress: Callable[[str | int, Any], None],
         room: Callable[[], Awaitable[None]],
+        is_behind: Callable[[], bool],
         on_change: Callable[[], None],
     ) -> None:
         self._invoker = invoker
@@ -60,6 +66,7 @@ class Calls:
         self._replies = replies
         self._tell_progress = tell_progress
         self._room = room
+        self._is_behind = is_behind
         self._on_change = on_change
         self._max_in_flight = max_in_flight
         self._opening = anyio.Lock()
@@ -89,15 +96,15 @@ class Calls:
         """Take a call that is answered on the spot; raises the `CoreError` of one that is not to be answered so."""
         if call.answered and call.id is not None:
             why = self._objection(call.id)
-            self._answered_ids.append(hash(call.id))
+            self._answered_ids.append(hash(repr(call.id)))
             if why is not None:
                 raise why(None)
 
-    def accept(self, call: Call, sink: Sink, size: int) -> None:
-        """Take a call; its answer goes to `sink`."""
+    def accept(self, call: Call, sink: Sink, size: int, *, is_taken: bool = False) -> None:
+        """Take a call; its answer goes to `sink`. `is_taken` says that its id is in use elsewhere."""
         accepted = Accepted(call, sink, size)
         if call.answered and call.id is not None:
-            accepted.cut = self._objection(call.id)
+            accepted.cut = duplicate if is_taken else self._objection(call.id)
             self._by_id.setdefault(call.id, accepted)
         if accepted.cut is None and self._vitals.draining:
             accepted.cut = given_up
@@ -125,7 +132,7 @@ class Calls:
             self._cut(accepted, cancelled)
         elif (
             call_id is not None
-            and hash(call_id) not in self._answered_ids
+            and hash(repr(call_id)) not in self._answered_ids
             and len(messages.encode(call_id)) <= MAX_EARLY_ID_BYTES
         ):
             self._early_cancels.append(call_id)
@@ -240,7 +247,7 @@ class Calls:
         answer: Parts = ()
         # What may have acted is read and told, whatever waits; what waits for others would keep its turn meanwhile.
         if invocation.method.effect is Effect.READ and not invocation.method.waits:
-            invocation.sending.large_turns = self._large_turns
+            invocation.sending.hold_large = partial(self._hold_large, accepted, invocation.sending)
         with anyio.CancelScope() as accepted.scope, accepted.noting_failure():
             if accepted.cut is not None:
                 raise accepted.cut(invocation)
@@ -250,13 +257,23 @@ class Calls:
                     await to_thread.run_sync(self._invoker.open, abandon_on_cancel=True)
             outcome = await self._invoker.run(invocation)
             answer = messages.result(accepted.call.id, outcome.value, outcome.logs)
-            if invocation.sending.is_large:
+            if accepted.is_large:
                 await self._room()
+        invocation.sending.hold_large = None  # it holds the call: a ring that only the garbage collector would find
         if accepted.scope.cancelled_caught and accepted.cut is not None:
             accepted.failure = accepted.cut(invocation)
         self._finish(accepted, answer)
         if invocation.afterwards:
             self._tasks.start_soon(invocation.finish)
+
+    async def _hold_large(self, accepted: Accepted, sending: Sending) -> None:
+        """Wait for a turn of a large answer, once for each call."""
+        while not accepted.is_large:
+            with anyio.move_on_after(TURN_PATIENCE_SECONDS):
+                sending.paused |= self._large_turns.value == 0
+                await self._large_turns.acquire()
+                accepted.has_turn = True
+            accepted.is_large = accepted.has_turn or not self._is_behind()
 
     def _finish(self, accepted: Accepted, answer: Parts = ()) -> None:
         """Answer a call and forget it; one that was answered is left alone."""
@@ -266,7 +283,7 @@ class Calls:
         call, failure = accepted.call, accepted.failure
         if self._by_id.get(call.id) is accepted:
             del self._by_id[call.id]
-            self._answered_ids.append(hash(call.id))
+            self._answered_ids.append(hash(repr(call.id)))
         accepted.record.end(failure)
         self._replies.send(call, answer if failure is None else failure, accepted.sink)
         if accepted.running:
@@ -275,7 +292,7 @@ class Calls:
             if self._waiting.pop(accepted, None) is not None and accepted.watch is not None:
                 accepted.watch.cancel()
             self._vitals.queued -= 1
-        if accepted.invocation is not None and accepted.invocation.sending.is_large:
+        if accepted.has_turn:
             self._large_turns.release()
         self._held_bytes -= accepted.size
         self._on_change()

@@ -61,9 +61,14 @@ class Outbox:
         """Whether so little waits that more should be read: a short answer goes out once the large one before is."""
         return self.waiting_bytes < MAX_UNREAD_BYTES
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much is unread that no more should be made."""
+        return self.unread_bytes >= MAX_UNREAD_BYTES
+
     async def room(self) -> None:
-        """Wait until so little is unread that more should be made."""
-        while self.unread_bytes >= MAX_UNREAD_BYTES:
+        """Wait until the peer is not behind."""
+        while self.is_behind:
             await self._written.wait()
 
     async def run(self) -> None:

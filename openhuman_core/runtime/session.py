@@ -17,7 +17,7 @@ from openhuman_core import __version__
 from openhuman_core.errors import CoreError
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder
-from openhuman_core.protocol.messages import Batch, Call, Id, Malformed, Parts
+from openhuman_core.protocol.messages import Batch, Call, Malformed, Parts
 from openhuman_core.runtime import logging
 from openhuman_core.runtime.builtins import BUILTINS, DISCOVER, Program, Vitals, call_builtin
 from openhuman_core.runtime.calls import Calls
@@ -82,6 +82,7 @@ class Session:
             max_in_flight=settings.max_in_flight,
             tell_progress=lambda token, value: self._outbox.send(messages.progress(token, value), is_progress=True),
             room=self._outbox.room,
+            is_behind=lambda: self._outbox.is_behind,
             on_change=self._change,
         )
 
@@ -150,18 +151,18 @@ class Session:
     def _dispatch(self, message: Call | Malformed, sink: Sink, size: int) -> None:
         if isinstance(message, Malformed):
             self._replies.refuse(message.id, message.error, sink)
-        elif self._describing and message.answered and self._waits_for_description(message.id):
-            self._replies.send(message, duplicate(None), sink)
         elif message.method in BUILTINS:
             self._take_inline(message, sink)
         elif message.method == messages.CANCEL and not message.answered:
             self._calls.cancel(messages.id_to_cancel(message))
             sink(())
         else:
-            self._calls.accept(message, sink, size)
+            self._calls.accept(message, sink, size, is_taken=self._waits_for_description(message))
 
     def _take_inline(self, call: Call, sink: Sink) -> None:
         try:
+            if self._waits_for_description(call):
+                raise duplicate(None)
             self._calls.begin_inline(call)
         except CoreError as failure:
             self._replies.send(call, failure, sink)
@@ -173,8 +174,9 @@ class Session:
             self._everything.start_soon(self._describe)
         self._describing.append((call, sink))
 
-    def _waits_for_description(self, call_id: Id) -> bool:
-        return call_id is not None and any(call_id == call.id for call, _ in self._describing)
+    def _waits_for_description(self, call: Call) -> bool:
+        """Whether another call under its id does."""
+        return bool(self._describing) and call.id is not None and any(call.id == it.id for it, _ in self._describing)
 
     async def _describe(self) -> None:
         await self._program.discovery.make_beside()
