@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -180,6 +181,8 @@ def serve(flags: list[str], streams: Streams) -> int:
 
     Raises `CoreError` where it cannot start.
     """
+    from openhuman_core.runtime.session import STOP_SIGNALS  # the command line has no use for it
+
     try:
         settings = configuration.load(configuration.parse_flags(flags), os.environ)
     except UsageError as problem:
@@ -188,6 +191,8 @@ def serve(flags: list[str], streams: Streams) -> int:
     logging.log.setLevel(settings.log_level.upper())
 
     def last_words(code: int) -> None:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # nothing is left that could end sooner
         streams.close()
         logging.log.info("ended", extra={"exitCode": code})
 
@@ -207,7 +212,7 @@ def serve(flags: list[str], streams: Streams) -> int:
 
 
 def _run_session(settings: Settings, streams: Streams, leave: Callable[[int], None]) -> int:
-    from openhuman_core.runtime.session import Session  # the command line has no use for it
+    from openhuman_core.runtime.session import Session
     from openhuman_core.runtime.stdio import Wire
 
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from tests.conftest import StartDaemon
 from tests.support.daemon import PATIENCE_SECONDS, Daemon, environment, request, run
 from tests.support.house import until
 from tests.support.keychain import keychain
-from tests.support.recorder import Recorder, answer, ok
+from tests.support.recorder import SILENCE, Recorder, answer, ok
 from tests.support.till import Step, Till, refusal
 
 FILE = {"OPENHUMAN_CREDENTIAL_STORE": "file"}
@@ -547,6 +548,16 @@ def test_a_change_that_waits_for_a_keychain_can_be_cancelled(
     assert auth(daemon, "get_session_token") == {"token": TOKEN}
 
 
+def test_a_login_that_is_cancelled_while_it_is_verified_did_nothing(start: StartDaemon, backend: Recorder) -> None:
+    """To ask who a token belongs to changes nothing anywhere."""
+    daemon = start(BACKEND_URL=backend.url, **FILE)
+    backend.default = SILENCE
+    daemon.send(request("c", "openhuman.auth_store_session", {"token": TOKEN}))
+    backend.wait_for(1)
+    daemon.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": "c"}})
+    assert daemon.answer() == failed("c", Cancelled, "the call was cancelled", effect="not_sent")
+
+
 def test_what_was_given_up_is_not_stored_later(
     home: Path, tmp_path: Path, start: StartDaemon, backend: Recorder
 ) -> None:
@@ -563,15 +574,44 @@ def test_what_was_given_up_is_not_stored_later(
     assert auth(daemon, "get_session_token") == {"token": "new-token"}
 
 
-def test_what_was_given_up_does_not_hold_the_end_up(home: Path, tmp_path: Path, start: StartDaemon) -> None:
-    """The program ends while the keychain hangs, before the thread that waits for it goes on and makes a key."""
+@pytest.mark.parametrize("impatient", [None, signal.SIGTERM, signal.SIGINT])
+def test_what_was_given_up_does_not_hold_the_end_up(
+    home: Path, tmp_path: Path, start: StartDaemon, impatient: signal.Signals | None
+) -> None:
+    """The program ends while the keychain hangs, before the thread that waits for it goes on and makes a key.
+
+    Signals that come all the while change nothing of it, nor of what is told.
+    """
     daemon = start(**keychain(tmp_path / "keychain", "hangs"))
     daemon.send(request("c", "openhuman.auth_set_credential", {"token": TOKEN}))
     until((tmp_path / "keychain.asked").exists)
     daemon.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": "c"}})
     assert daemon.answer() == failed("c", Cancelled, "the call was cancelled", effect="not_sent")
+
+    def knock() -> bool:
+        if impatient is not None:
+            daemon.signal(impatient)
+        return daemon.process.poll() is not None
+
+    daemon.close_input()
+    until(knock)
     assert (daemon.end(), {path.name for path in files(home)}) == (0, {"credentials.lock"})
     assert len(daemon.log_records("ended")) == 1
+
+
+def test_changes_that_wait_for_a_keychain_hold_up_no_payment(
+    backend: Recorder, fallen_silent: tuple[Daemon, Path]
+) -> None:
+    """They wait for each other, and not each in one of the threads that the journal works in."""
+    daemon, asked = fallen_silent
+    link = {"url": "https://pay.example/1", "gatewayTransactionId": "g"}
+    backend.default = ok(link)
+    for number in range(60):
+        daemon.send(request(number, "openhuman.auth_set_credential", {"token": "new-token"}))
+    until(asked.exists)
+    daemon.send(request("pays", "openhuman.billing_top_up", {"amountUsd": 5, "idempotencyKey": "k"}))
+    paid = {"jsonrpc": "2.0", "id": "pays", "result": {"result": link, "logs": ["credit top-up initiated"]}}
+    assert daemon.answer() == paid
 
 
 def test_who_is_refused_is_told_so_though_the_keychain_hangs(

@@ -128,7 +128,8 @@ class Backend:
         self, request: Request, credential: Credential | None, idempotency_key: str | None, sending: Sending
     ) -> bytes:
         http_request = self._request(request, credential, idempotency_key)
-        http_request.extensions["leaves"] = sending.leaves
+        if request.route.verb != "GET":  # which acts on nothing, also where a method that writes begins with one
+            http_request.extensions["leaves"] = sending.leaves
         try:
             answer = await self._exchange(http_request, request, sending)
         except httpx.HTTPError as problem:

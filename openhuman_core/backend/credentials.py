@@ -99,7 +99,7 @@ class Credentials:
         self.settings = settings
         self.store = CredentialStore(settings.core, settings.credential_store)
         self._refused_at = -math.inf
-        self._one_reads, self._one_forgets = Lock(), Lock()
+        self._one_reads, self._one_changes, self._one_forgets = Lock(), Lock(), Lock()
         self._forgot: tuple[SecretStr | None, float] = (None, -math.inf)
 
     async def refresh(self, timeout_seconds: float | None) -> None:
@@ -174,15 +174,17 @@ class Credentials:
     async def _change(self, change: Callable[[threading.Lock], T], sending: Sending, deadline: float = math.inf) -> T:
         """Change the store in a thread, which is left behind where the call ends before it.
 
-        It writes nothing any more then, and `sending` says so, unless it is writing already.
+        It writes nothing any more then, and `sending` says so, unless it is writing already. One change is made at a
+        time: many that wait for a keychain would hold every thread, and calls that pay need one for the journal.
         """
         sending.stage, decision = "not_sent", threading.Lock()
         with CancelScope(deadline=deadline):
-            try:
-                made = await to_thread.run_sync(change, decision, abandon_on_cancel=True)
-            except get_cancelled_exc_class():
-                sending.stage = "not_sent" if decision.acquire(blocking=False) else "unknown"
-                raise
+            async with self._one_changes:
+                try:
+                    made = await to_thread.run_sync(change, decision, abandon_on_cancel=True)
+                except get_cancelled_exc_class():
+                    sending.stage = "not_sent" if decision.acquire(blocking=False) else "unknown"
+                    raise
             sending.stage = "completed"
             return made
         raise BackendTimeout("changing the stored credential timed out", effect=sending.stage)

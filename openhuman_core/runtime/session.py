@@ -229,14 +229,18 @@ class Session:
 
     async def _watch_signals(self) -> None:
         heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        with anyio.open_signal_receiver(*heard) as signals:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # they were held since the start
-            count = 0
-            async for _ in signals:
-                count += 1
-                if count > 1:
-                    self._draining.cancel()
-                self.stop()
+        try:
+            with anyio.open_signal_receiver(*heard) as signals:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # they were held since the start
+                count = 0
+                async for _ in signals:
+                    count += 1
+                    if count > 1:
+                        self._draining.cancel()
+                    self.stop()
+        finally:  # all is answered, and what is left to do may wait for a thread that is stuck
+            for number in heard:
+                signal.signal(number, lambda *_: self._leave(self._exit_code))
 
     async def _watch_parent(self) -> None:
         if self._settings.parent_pid is not None and await wait_for_end(self._settings.parent_pid):
