@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,32 @@ def test_many_pings_at_once_take_few_system_calls(home: Path, tmp_path: Path) ->
         calls[len(pings)] = len(re.findall(r"^\d+ +\w+\(", told, re.MULTILINE))
     few, many = sorted(calls.values())
     assert many - few <= CALLS // 10, calls
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace, which counts system calls, is not installed")
+def test_a_peer_that_waits_for_each_answer_is_listened_to_all_the_while(home: Path, tmp_path: Path) -> None:
+    """To stop listening and to start again would be two system calls for each message, and a fifth of its time."""
+    home.mkdir(parents=True, exist_ok=True)
+    counted = tmp_path / "calls"
+    command = ["strace", "-f", "-qq", "-e", "trace=epoll_ctl", "-o", str(counted)]
+    with subprocess.Popen(
+        [*command, *COMMAND, "serve"],
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(home),
+        cwd=home,
+    ) as daemon:
+        assert daemon.stdin is not None
+        assert daemon.stdout is not None
+        for line in LINES[:100]:
+            daemon.stdin.write(line)
+            assert select.select([daemon.stdout], [], [], PATIENCE_SECONDS)[0]
+            assert json.loads(daemon.stdout.readline())["result"] == {"ok": True}
+        daemon.stdin.close()
+        assert daemon.wait(PATIENCE_SECONDS) == 0
+    assert len(counted.read_text(encoding="utf-8").splitlines()) <= len(LINES[:100]) // 4
 
 
 def test_a_pipe_that_was_full_holds_more(start: StartDaemon) -> None:

@@ -37,7 +37,6 @@ class Outbox:
         self._large: list[Parts] = []
         self._closed = False
         self._filled = anyio.Event()
-        self._written = anyio.Event()
 
     def send(self, answer: Parts, *, is_progress: bool = False) -> None:
         """Queue an answer; a small one goes out before every large one that is not begun.
@@ -66,11 +65,6 @@ class Outbox:
         """Whether so much is unread that no more should be made."""
         return self.unread_bytes >= MAX_UNREAD_BYTES
 
-    async def room(self) -> None:
-        """Wait until the peer is not behind."""
-        while self.is_behind:
-            await self._written.wait()
-
     async def run(self) -> None:
         """Write what is queued, the small answers at once, for ever; raises `OSError` when the reader is gone."""
         while True:
@@ -91,7 +85,7 @@ class Outbox:
                 await self._wire.write(part)
                 if not self._closed:
                     self.unread_bytes -= len(part)
-                self._tell()
+                self._on_change()
 
     def discard(self) -> None:
         """Drop what is queued and whatever comes: nobody will read it."""
@@ -99,11 +93,6 @@ class Outbox:
         self._small.clear()
         self._large.clear()
         self.unread_bytes = self.waiting_bytes = 0
-        self._tell()
-
-    def _tell(self) -> None:
-        self._written.set()
-        self._written = anyio.Event()
         self._on_change()
 
 

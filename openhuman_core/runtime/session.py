@@ -81,7 +81,7 @@ class Session:
             self._replies,
             max_in_flight=settings.max_in_flight,
             tell_progress=lambda token, value: self._outbox.send(messages.progress(token, value), is_progress=True),
-            room=self._outbox.room,
+            room=lambda: self._until(lambda: not self._outbox.is_behind),
             is_behind=lambda: self._outbox.is_behind,
             on_change=self._change,
         )
@@ -266,5 +266,6 @@ class Session:
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
-            self._changed = anyio.Event()
+            if self._changed.is_set():
+                self._changed = anyio.Event()
             await self._changed.wait()
