@@ -24,11 +24,8 @@ def main() -> int:
     words = sys.argv[1:]
     flags = _flags_of_daemon(words)
     try:
-        if flags is not None:
-            return _serve(flags)
-        from openhuman_core.cli.main import run  # the daemon needs no library of the command line
-
-        return run(words)
+        code = _serve(flags) if flags is not None else _run(words)
+        _hold_signals()  # all is said, and the exit code is to say the same, while Python goes too
     except KeyboardInterrupt:
         return INTERRUPTED
     except (Exception, BaseExceptionGroup) as problem:  # noqa: BLE001 - see above
@@ -41,7 +38,8 @@ def main() -> int:
             from openhuman_core.cli.failures import in_one_line
 
             sys.stderr.write(in_one_line(failure, as_json="--json" in words) + "\n")
-    return FAILED
+        return FAILED
+    return code
 
 
 def _flags_of_daemon(words: list[str]) -> list[str] | None:
@@ -50,6 +48,12 @@ def _flags_of_daemon(words: list[str]) -> list[str] | None:
         words = words[1:]
     is_daemon = bool(words) and words[0].lower() in ("serve", "run")
     return words[1:] if is_daemon and not {"-h", "--help"} & set(words) else None
+
+
+def _run(words: list[str]) -> int:
+    from openhuman_core.cli.main import run  # the daemon needs no library of the command line
+
+    return run(words)
 
 
 def _serve(flags: list[str]) -> int:
@@ -73,10 +77,11 @@ def _serve(flags: list[str]) -> int:
 
 
 def _hold_signals() -> None:
-    """Keep what asks for a stop until the session can hear it; else a request that is there already had no answer."""
+    """Keep what asks for a stop: until the session can hear it, or a request that is there already had no answer."""
     import signal
 
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 
 
 if __name__ == "__main__":

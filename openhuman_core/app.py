@@ -121,7 +121,8 @@ class App:
         except anyio.get_cancelled_exc_class() as interruption:
             raise cancelled(invocation) from interruption
         finally:
-            await invocation.finish()
+            with anyio.CancelScope(shield=True):
+                await invocation.finish()
 
     def plan(self, method: str, params: Any) -> dict[str, Any]:
         """Say what a call would do without making it; raises `CoreError`."""

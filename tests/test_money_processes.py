@@ -68,7 +68,7 @@ def test_a_program_is_killed_before_it_claims_the_key(house: House) -> None:
     victim, params = house.start(), top_up()
     with closing(house.locked_journal()):
         victim.send(request(1, TOP_UP, params))
-        until(lambda: has_open(victim, "journal.db"))
+        until(lambda: has_open(victim.process, "journal.db"))
         kill(victim)
     assert house.till.requests[params["idempotencyKey"]] == 0
     check_from_one_and_from_eight(house, TOP_UP, params, "free")
@@ -171,7 +171,7 @@ def test_a_program_waits_while_another_makes_the_journal(start: StartDaemon) -> 
         with FileLock(core / "journal.lock", mode=0o600), closing(sqlite3.connect(core / "journal.db")) as first:
             first.execute("BEGIN IMMEDIATE")
             second.send(request(1, TOP_UP, top_up()))
-            until(lambda: has_open(second, "journal.db"))
+            until(lambda: has_open(second.process, "journal.db"))
             assert second.process.stdout is not None
             assert not select.select([second.process.stdout], [], [], 0.5)[0]  # it waits
         assert (kind(second.answer()), till.charges.total()) == ("g1", 1)

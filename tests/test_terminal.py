@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from tests.support.daemon import COMMAND, PATIENCE_SECONDS, environment, run
 from tests.support.gate import Gate
+from tests.support.house import has_open, until
 from tests.support.recorder import SILENCE, Recorder, answer, ok
 from tests.support.terminal import Terminal
 
@@ -349,28 +351,62 @@ def test_a_journal_that_cannot_be_written_costs_only_what_needs_it(home: Path, b
     assert run(home, *words, stdin=b"", **account(backend)).returncode == 0
 
 
-def interrupt(home: Path, words: list[str], variables: dict[str, str], came: Any) -> tuple[int, dict[str, Any]]:
-    """Press Ctrl-C once a command's request has come; gives exit code and error."""
+def interrupt(
+    home: Path, words: list[str], variables: dict[str, str], came: Any, *numbers: signal.Signals
+) -> tuple[int, dict[str, Any]]:
+    """Send signals, or press Ctrl-C, once a command's request has come; gives exit code and error."""
     home.mkdir(exist_ok=True)
     env = environment(home, **variables)
     with subprocess.Popen(
         [*COMMAND, *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=home
     ) as process:
         came()
-        process.send_signal(signal.SIGINT)
+        for number in numbers or (signal.SIGINT,):
+            process.send_signal(number)
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert out == b""
     return process.returncode, json.loads(err)["error"]
 
 
-def test_an_interrupted_payment_says_that_it_may_have_been_made(home: Path, backend: Recorder) -> None:
-    """And the journal knows it."""
+@pytest.mark.parametrize(
+    "numbers",
+    [[signal.SIGINT], [signal.SIGTERM], [signal.SIGHUP], [signal.SIGINT] * 20],
+    ids=["INT", "TERM", "HUP", "20"],
+)
+def test_an_interrupted_payment_says_that_it_may_have_been_made(
+    home: Path, tmp_path: Path, backend: Recorder, numbers: list[signal.Signals]
+) -> None:
+    """The journal and the trail know it too, and signals that follow change nothing of it."""
     backend.default = SILENCE
-    words = ["billing", "top-up", "--amount-usd", "1", "--yes", "--idempotency-key", "k"]
-    code, error = interrupt(home, words, account(backend), lambda: backend.wait_for(1))
+    trail = tmp_path / "audit"
+    words = ["billing", "top-up", "--amount-usd", "1", "--yes", "--idempotency-key", "k", "--audit", str(trail)]
+    code, error = interrupt(home, words, account(backend), lambda: backend.wait_for(1), *numbers)
     assert (code, error["kind"], error["effect"], error["moneyMoved"]) == (130, "cancelled", "unknown", "unknown")
     listed = run(home, "journal", "list", "--query", "[].[idempotencyKey, state]", stdin=b"", **account(backend))
     assert json.loads(listed.stdout) == [["k", "unknown"]]
+    assert [json.loads(line)["outcome"] for line in trail.read_bytes().splitlines()] == ["cancelled"]
+
+
+def test_a_payment_that_was_made_is_told_whatever_signals_come(home: Path, backend: Recorder) -> None:
+    """They come while it waits for another process to leave the journal; the link is kept all the same."""
+    link = {"url": "https://pay.example/1", "gatewayTransactionId": "g"}
+    backend.default = ok(link)
+    words = ["billing", "top-up", "--amount-usd", "1", "--yes"]
+    assert run(home, *words, stdin=b"", **account(backend)).returncode == 0
+    backend.seen.clear()
+    journal = sqlite3.connect(home / "core" / "journal.db", isolation_level=None)
+    journal.execute("BEGIN IMMEDIATE")
+    env = environment(home, **account(backend))
+    with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as process:
+        backend.wait_for(1)
+        until(lambda: has_open(process, "journal.db"))
+        for _ in range(20):
+            process.send_signal(signal.SIGINT)
+        journal.execute("ROLLBACK")
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, json.loads(out), err) == (0, link, b"")
+    listed = run(home, "billing", "list-payment-links", stdin=b"", **account(backend))
+    assert [record["url"] for record in json.loads(listed.stdout)] == [link["url"]] * 2
 
 
 def test_an_interrupted_read_is_just_interrupted(home: Path, gate: Gate) -> None:

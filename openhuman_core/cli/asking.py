@@ -33,9 +33,16 @@ def is_terminal() -> bool:
     return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
+def stop_signals() -> list[signal.Signals]:
+    """Give what asks for an end, and is not ignored: an interrupt, a supervisor's stop, a terminal that closes."""
+    known = signal.Signals.__members__  # Windows has no SIGHUP
+    numbers = [known[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in known]
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 def agreed(question: str) -> bool:
-    """Ask for y or n; raises `KeyboardInterrupt`, which Ctrl-C is not inside an event loop, and `click.Abort`."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Ask for y or n; raises `KeyboardInterrupt` for a stop, which an event loop hears too late, and `click.Abort`."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in stop_signals()}
     try:
         while True:
             click.echo(f"{question} [y/N]: ", nl=False, err=True)
@@ -47,7 +54,8 @@ def agreed(question: str) -> bool:
                 return answer.strip().lower() in ("y", "yes")
             question = "Please say y or n:"
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _wait_for_a_line() -> None:

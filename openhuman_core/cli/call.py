@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, get_origin, get_type_hints
 
@@ -18,7 +21,7 @@ from openhuman_core.app import App
 from openhuman_core.backend.me import active_team_of, user_id_of
 from openhuman_core.backend.route import Effect
 from openhuman_core.cli import exact
-from openhuman_core.cli.asking import agreed, confirm, is_terminal
+from openhuman_core.cli.asking import agreed, confirm, is_terminal, stop_signals
 from openhuman_core.cli.failures import DONE, INTERRUPTED, REFUSED, STILL_PENDING, OutputNotWritten
 from openhuman_core.cli.output import Output, QueryFailed, list_in
 from openhuman_core.cli.text import harmless, say
@@ -80,13 +83,28 @@ def loaded(options: Mapping[str, str], environ: Mapping[str, str] = os.environ) 
 
 
 def in_app(settings: Settings, work: Callable[[App], Awaitable[T]]) -> T:
-    """Do `work` with the program that `settings` describe; raises what it raises."""
+    """Do `work` with the program that `settings` describe; raises what it raises.
+
+    A signal that asks for an end cancels it, so that a call which has been sent still says what became of it. Those
+    that follow change nothing, nor do any that come when it is done: what is left to do takes little time, and the exit
+    code is to say what is printed. Raises `Cancelled` where there is no call to say so.
+    """
     logging.configure("error", sys.stderr)
     logging.take_crashes()
 
     async def main() -> T:
+        loop = asyncio.get_running_loop()
         async with App(settings) as app:
-            return await work(app)
+            with anyio.CancelScope() as working:
+
+                def stop(*_: object) -> None:
+                    with suppress(RuntimeError):  # the loop is closed
+                        loop.call_soon_threadsafe(working.cancel)
+
+                for number in stop_signals():
+                    signal.signal(number, stop)  # the event loop's own way would end with the loop
+                return await work(app)
+        raise Cancelled("interrupted")
 
     return anyio.run(main)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
@@ -68,9 +69,9 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-def has_open(daemon: Daemon, name: str) -> bool:
+def has_open(process: subprocess.Popen[bytes], name: str) -> bool:
     """Tell whether a program has a file of this name open."""
-    for file in Path(f"/proc/{daemon.process.pid}/fd").iterdir():
+    for file in Path(f"/proc/{process.pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed meanwhile
             if file.readlink().name == name:
                 return True
