@@ -22,7 +22,7 @@ Number.__name__ = "float"  # JMESPath goes by the name
 def decode(payload: Any) -> Any:
     """Read a payload, a value or `RawJson`; None for what Python cannot hold."""
     try:
-        return json.loads(encode(payload), parse_float=Number.of, parse_int=_integer)
+        return json.loads(encode(payload), parse_float=Number, parse_int=_integer)
     except (ValueError, RecursionError):
         return None
 
@@ -38,4 +38,4 @@ def encode(value: Any, plain: Callable[[Any], bytes] = messages.encode) -> messa
 
 
 def _integer(text: str) -> Any:
-    return int(text) if len(text) <= MAX_DIGITS and text != "-0" else Number.of(text)
+    return int(text) if len(text) <= MAX_DIGITS and text != "-0" else Number(text)

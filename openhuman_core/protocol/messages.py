@@ -30,14 +30,9 @@ class ExactFloat(float):
     """A number of an id, which goes out in the digits that it came in."""
 
     __slots__ = ("text",)
-    text: str
 
-    @classmethod
-    def of(cls, text: str) -> ExactFloat:
-        """Read a number that is no integer."""
-        number = cls(text)
-        number.text = text
-        return number
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
 class Call(NamedTuple):
@@ -162,7 +157,7 @@ def _reject_constant(name: str) -> Any:
 
 _DECODER = json.JSONDecoder(parse_constant=_reject_constant)
 _LENIENT_DECODER = json.JSONDecoder()
-_EXACT_DECODER = json.JSONDecoder(parse_float=ExactFloat.of)
+_EXACT_DECODER = json.JSONDecoder(parse_float=ExactFloat)
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
