@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+from contextlib import suppress
 
 import anyio
 
@@ -36,23 +37,16 @@ async def wait_for_end(pid: int) -> bool:
 async def _wait_for_descriptor(pid: int) -> None:
     try:
         descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        raise
-    except OSError:  # a kernel, or a sandbox of one, that has none
+    except OSError:  # no such process, or a kernel, or a sandbox of one, that has no descriptors
         await _poll(pid)
     else:
         await anyio.wait_readable(descriptor)
 
 
 async def _poll(pid: int) -> None:
+    """Wait until there is no such process; raises `OSError` where there is none to begin with."""
     os.kill(pid, 0)
-    while _exists(pid):  # noqa: ASYNC110 - nothing tells of it
-        await anyio.sleep(POLL_SECONDS)
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    with suppress(ProcessLookupError):
+        while True:
+            await anyio.sleep(POLL_SECONDS)
+            os.kill(pid, 0)
