@@ -185,15 +185,11 @@ class Backend:
         route = failure.facts["route"]
         with anyio.move_on_after(FORGET_SECONDS, shield=True):  # the refusal is told whatever the store does
             await self.credentials.refused(credential)
-        final: CoreError
+        kind: type[CoreError] = SessionExpired
+        told = "SESSION_EXPIRED: Session expired; sign in again"
         if credential.kind == "api-key":
-            final = ApiKeyRejected(
-                f"API_KEY_REJECTED: the API key was refused ({failure.reason}) on {route}", **failure.facts
-            )
-        else:
-            final = SessionExpired(
-                f"SESSION_EXPIRED: Session expired; sign in again ({failure.reason}) on {route}", **failure.facts
-            )
+            kind, told = ApiKeyRejected, "API_KEY_REJECTED: the API key was refused"
+        final = kind(f"{told} ({failure.reason}) on {route}", **failure.facts)
         final.reason = failure.reason
         return final
 
