@@ -161,9 +161,9 @@ class Journal:
                 "SELECT status, record FROM links WHERE scope = ? ORDER BY number DESC LIMIT ? OFFSET ?",
                 (scope, limit, offset),
             ).fetchall()
-            records = [(status, json.loads(self._vault.unseal(record))) for status, record in rows]
             return [
-                {**record, **({"status": self._vault.show(status)} if status else {})} for status, record in records
+                {**json.loads(self._vault.unseal(record)), **({"status": self._vault.show(status)} if status else {})}
+                for status, record in rows
             ]
 
     def health(self) -> str:
@@ -238,10 +238,9 @@ class Journal:
         try:
             yield
         except (sqlite3.Error, OSError, Configuration) as problem:
-            known = problem if isinstance(problem, Configuration) else None
-            cause, hint = (
-                (known.message, known.data().get("hint")) if known else ("it cannot be read and written", None)
-            )
+            cause, hint = "it cannot be read and written", None
+            if isinstance(problem, Configuration):
+                cause, hint = problem.message, problem.data()["hint"]
             told = f"the journal in {self._directory} is not to be used: {cause}"
             raise JournalUnavailable(told, hint=hint) from problem
 
