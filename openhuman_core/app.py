@@ -164,17 +164,15 @@ class App:
 
     def _open_records(self) -> HomeRecords:
         with self._opening_records:
-            return self._records or self._new_records()
+            if self._records is None:
+                from openhuman_core.backend.vault import Vault
+                from openhuman_core.runtime.journal import Journal
+                from openhuman_core.runtime.records import HomeRecords
 
-    def _new_records(self) -> HomeRecords:
-        from openhuman_core.backend.vault import Vault
-        from openhuman_core.runtime.journal import Journal
-        from openhuman_core.runtime.records import HomeRecords
-
-        core = self.settings.core
-        honours_keys = self.settings.sandbox or self.settings.idempotency_honoured
-        self._records = HomeRecords(Journal(core, Vault(core)), honours_keys=honours_keys)
-        return self._records
+                core = self.settings.core
+                honours_keys = self.settings.sandbox or self.settings.idempotency_honoured
+                self._records = HomeRecords(Journal(core, Vault(core)), honours_keys=honours_keys)
+            return self._records
 
 
 def serve(flags: list[str], streams: Streams) -> int:
