@@ -52,12 +52,6 @@ class Output:
 
         Raises `QueryFailed`, and `OSError` where stdout cannot be written.
         """
-        self._print(payload, logs)
-        if self.verbose:
-            for line in logs:
-                say(harmless(line))
-
-    def _print(self, payload: Any, logs: tuple[str, ...]) -> None:
         if self.envelope and not self.jsonl:
             payload = RawJson(b"".join(outcome(payload, logs)))
         if self.query is not None:
@@ -65,13 +59,14 @@ class Output:
         if self.jsonl:
             value = exact.decode(payload)
             items = list_in(value)
-            text = b"".join(map(_one_line, [value] if items is None else items))
+            put(b"".join(map(_one_line, [value] if items is None else items)))
         elif self.json or self.query or self.envelope or not sys.stdout.isatty():
-            text = _one_line(payload)
+            put(_one_line(payload))
         else:
             _print_view(exact.decode(payload))
-            return
-        put(text)
+        if self.verbose:
+            for line in logs:
+                say(harmless(line))
 
 
 def put(data: bytes) -> None:
