@@ -53,9 +53,8 @@ class Decoder:
 
     def end(self) -> list[bytes | Malformed]:
         """Give what the end of input completes: a last line needs no newline, a cut-off body is an error."""
-        if not self._started:
-            self._started = True
-            self.framing = "lines" if self.framing == "auto" else self.framing
+        if self.framing == "auto":
+            self.framing = "lines"
         rest = bytes(self._buffer)
         self._buffer.clear()
         if self.framing == "lines":
