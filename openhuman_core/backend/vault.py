@@ -88,22 +88,21 @@ class Vault:
 
     @property
     def _key(self) -> bytes:
-        key = self._known or self._read()
-        if key is None:
-            raise Configuration(
-                f"the key in {self._where} is missing", hint="Bring it back; nothing can open what it sealed."
-            )
         with self._failing_as_ours():
+            key = self._known or self._read()
+            if key is None:
+                raise Configuration(
+                    f"the key in {self._where} is missing", hint="Bring it back; nothing can open what it sealed."
+                )
             Fernet(key)
         self._known = key
         return key
 
     def _read(self) -> bytes | None:
-        with self._failing_as_ours():
-            if self.key_in == "file":
-                return read_private(self.path) if os.path.lexists(self.path) else None
-            key = self._entry.read()
-            return None if key is None else key.encode()
+        if self.key_in == "file":
+            return read_private(self.path) if os.path.lexists(self.path) else None
+        key = self._entry.read()
+        return None if key is None else key.encode()
 
     def _make(self) -> None:
         if self.key_in == "file":
