@@ -43,6 +43,4 @@ class Registry:
 
     def all(self) -> list[Method]:
         """Give every method, in the order of declaration."""
-        for prefix in self._loaders:
-            self.load(prefix)
         return [method for prefix in self._loaders for method in self.namespace(prefix)]
