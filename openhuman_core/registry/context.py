@@ -95,19 +95,19 @@ class Context(NamedTuple):
         outcome = await self.relay(params)
         made = read_json(outcome.value)
         if isinstance(made, dict) and isinstance(made.get(url), str):
-            stated = made.get("amountUsd")
+            stated, made_id = made.get("amountUsd"), _text(made.get(link_id))
             record = {
                 "method": self.method.name,
                 "bought": bought,
                 "url": made[url],
-                "ids": {name: made[name] for name in (link_id,) if isinstance(made.get(name), str)},
+                "ids": {} if made_id is None else {link_id: made_id},
                 "amountUsd": stated if isinstance(stated, int | float) and not isinstance(stated, bool) else amount,
                 "createdAt": rfc3339(time.time()),
                 "expiresAt": _text(made.get("expiresAt")),
                 "idempotencyKey": self.idempotency_key,
             }
             known = {name: value for name, value in record.items() if value is not None}
-            self.records.remember(_text(made.get(link_id)) or "", _text(made.get("status")), known)
+            self.records.remember(made_id or "", _text(made.get("status")), known)
         return outcome
 
     async def send(
