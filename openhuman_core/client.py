@@ -71,4 +71,6 @@ async def connect(
             raise RuntimeError("a child that was given pipes has them")
         yield Client(process.stdin, process.stdout)
         await process.stdin.aclose()
+        async for _ in process.stdout:
+            pass  # answers that nobody waits for any more; unread ones would keep the child from ending
         await process.wait()

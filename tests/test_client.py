@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from openhuman_core import __version__
@@ -107,3 +108,14 @@ async def test_an_answer_that_is_cut_short_ends_the_calls_that_wait(home: Path) 
         async with connect(env=environment(home), command=dying) as client:
             with pytest.raises(anyio.EndOfStream):
                 await client.call("core.ping")
+
+
+async def test_an_answer_that_nobody_waits_for_does_not_hold_the_end_up(home: Path, backend: Recorder) -> None:
+    """Though it is larger than what a pipe holds: what is left is read to its end."""
+    backend.default = ok("x" * 3_000_000)
+    environ = environment(home, BACKEND_URL=backend.url, OPENHUMAN_TOKEN="test-token")
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with connect("--log-level", "error", env=environ) as client, anyio.create_task_group() as tasks:
+            tasks.start_soon(client.call, BALANCE)
+            await anyio.to_thread.run_sync(backend.wait_for, 1)
+            tasks.cancel_scope.cancel()

@@ -307,6 +307,15 @@ def test_an_unreadable_answer_is_told_without_its_text(
     assert "a-secret" not in json.dumps(error) + daemon.log()
 
 
+@pytest.mark.parametrize("encoding", ["identity", " Identity", ""])
+def test_an_encoding_that_is_none_is_none_however_it_is_spelled(
+    daemon: Daemon, backend: Recorder, encoding: str
+) -> None:
+    """A payment that was answered well is no unknown outcome."""
+    backend.default = answer(raw=b'{"success":true,"data":1}', headers={"content-encoding": encoding})
+    assert daemon.result("openhuman.billing_top_up", {"amountUsd": 5})["result"] == 1
+
+
 def test_a_refusal_that_says_too_much_is_cut(start: StartDaemon, backend: Recorder) -> None:
     """Nobody reads it to its end, and all of it would be searched for tokens while others wait."""
     daemon = start(BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t")

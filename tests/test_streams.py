@@ -93,13 +93,14 @@ def test_the_end_of_the_parent_is_the_end(start: StartDaemon, how: signal.Signal
 
 
 def test_a_parent_that_cannot_be_seen_is_told_once_and_not_missed(start: StartDaemon) -> None:
-    """As of a process of another container."""
+    """As of a process of another container, or of none that there can be."""
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait(PATIENCE_SECONDS)
-    daemon = start("--parent-pid", str(gone.pid))
-    assert daemon.result("core.ping") == {"ok": True}
-    assert daemon.end() == 0
-    assert [record["pid"] for record in daemon.log_records("parent not seen")] == [gone.pid]
+    for pid in (gone.pid, 2**40):
+        daemon = start("--parent-pid", str(pid))
+        assert daemon.result("core.ping") == {"ok": True}
+        assert daemon.end() == 0
+        assert [record["pid"] for record in daemon.log_records("parent not seen")] == [pid]
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "x", "1.5"])

@@ -207,6 +207,24 @@ def test_scripts_sign_in_without_a_terminal(home: Path, backend: Recorder, kind:
     assert backend.seen[-1].headers[header[0]] == header[1]
 
 
+def test_a_key_that_is_refused_is_no_sign_in(home: Path, backend: Recorder) -> None:
+    """It is stored before it is tried; the exit code is that of `auth status`."""
+    backend.default = answer(401, {"success": False, "error": "unknown key"})
+    words = ["auth", "login", "--kind", "api-key", "--token-stdin"]
+    done = run(home, *words, stdin=SESSION.encode(), BACKEND_URL=backend.url)
+    assert (done.returncode, json.loads(done.stdout)["isAuthenticated"]) == (4, False)
+    assert run(home, "auth", "status", BACKEND_URL=backend.url).returncode == 4
+
+
+def test_a_result_that_is_not_kept_does_not_pass_for_none(home: Path, backend: Recorder) -> None:
+    """An API key comes back once; the second time a script must not take null for it unseen."""
+    backend.default = ok({"key": "ohk_once"})
+    words = ["api-keys", "create", "--name", "ci", "--idempotency-key", "k", "--yes", "--query", "key"]
+    first, again = (run(home, *words, stdin=b"", **account(backend)) for _ in range(2))
+    assert [done.stdout for done in (first, again)] == [b'"ohk_once"\n', b"null\n"]
+    assert [b"holds a secret" in done.stderr for done in (first, again)] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("words", "verb"),
     [(["login"], "GET"), (["login", "--kind", "api-key"], None), (["logout"], None)],

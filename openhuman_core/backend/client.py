@@ -152,7 +152,8 @@ class Backend:
 
     async def _body(self, stream: httpx.AsyncByteStream, answer: Answer, sending: Sending) -> bytes | bytearray:
         """Read a body; a refusal without a readable one is a refusal all the same."""
-        problem = "" if answer.headers.get("content-encoding", "identity") == "identity" else "compressed"
+        encoding = answer.headers.get("content-encoding", "").strip().lower()
+        problem = "compressed" if encoding not in ("", "identity") else ""
         body = bytearray()
         try:
             async for chunk in stream:

@@ -40,20 +40,23 @@ def login(**given: Any) -> int:
         await app.call(STORE_KEY, params)
         return await _state(app)
 
-    Output.of(given).show(in_app(loaded(settings_of(given)), store))
-    return DONE
+    return _show(in_app(loaded(settings_of(given)), store), given)
 
 
 def status(**given: Any) -> int:
     """Tell as whom calls are made: where the credential is from, its user and team, its end, its last characters."""
-    state = in_app(loaded(settings_of(given)), _state)
-    Output.of(given).show(state)
-    return DONE if state["isAuthenticated"] else SIGN_IN
+    return _show(in_app(loaded(settings_of(given)), _state), given)
 
 
 def logout(**given: Any) -> int:
     """Forget every stored credential; those of the environment are not this program's to forget."""
     return perform("openhuman.auth_clear_credential", {}, Manner.of(given))
+
+
+def _show(state: dict[str, Any], given: Mapping[str, Any]) -> int:
+    """Print who is signed in; the exit code says whether anybody is: an API key is stored before it is tried."""
+    Output.of(given).show(state)
+    return DONE if state["isAuthenticated"] else SIGN_IN
 
 
 async def _state(app: App) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.runtime import logging
 from openhuman_core.runtime.builtins import BUILTINS
+from openhuman_core.runtime.records import REPLAYED
 from openhuman_core.settings import Settings, UsageError, load
 
 ME = "openhuman.auth_get_me"
@@ -134,6 +135,8 @@ async def _perform(app: App, name: str, params: Any, manner: Manner) -> int:
         limit = {name: value for name, value in params.items() if name == "timeoutMs"}
         return await _follow(app, method, made, manner.output, limit)
     _show(method, manner.output, outcome.value, outcome.logs)
+    if made is None and REPLAYED in outcome.logs and not manner.output.verbose:
+        say("; ".join(outcome.logs))  # a result that is not kept must not pass for an empty one
     _tell_of_more(method, params, made, all_pages=manner.all)
     if manner.open:
         _offer_to_open(made, yes=manner.yes)

@@ -43,7 +43,7 @@ def _method(method: Mapping[str, Any], components: Mapping[str, Any]) -> Iterato
     kinds = [error["$ref"].rpartition("/")[2] for error in method["errors"]]
     yield f"### `{method['name']}`\n"
     yield f"{method['summary']}\n"
-    own = [param for param in method["params"] if param["name"] not in COMMON]
+    own = [param for param in method["params"] if param["required"] or param["name"] not in COMMON]
     if own:
         yield "| param | type | | |\n|---|---|---|---|"
         for param in own:

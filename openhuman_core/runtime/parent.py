@@ -28,8 +28,8 @@ async def wait_for_end(pid: int) -> bool:
             flags = select.KQ_EV_ADD | select.KQ_EV_ONESHOT
             queue.control([select.kevent(pid, select.KQ_FILTER_PROC, flags, select.KQ_NOTE_EXIT)], 0)
             await anyio.wait_readable(queue.fileno())
-    except OSError as problem:
-        log.warning("parent not seen", extra={"pid": pid, "errno": problem.errno})
+    except (OSError, OverflowError) as problem:  # the second for a number that no process can have
+        log.warning("parent not seen", extra={"pid": pid, "errno": getattr(problem, "errno", None)})
         return False
     return True
 
