@@ -83,6 +83,12 @@ def _csv_rows(method: Method, source: TextIO) -> Iterator[Row]:
         columns = [kebab(name) for name in next(reader, [])]
         if len(set(columns)) < len(columns):
             raise click.UsageError("two columns of the file have the same name")
+        for place, column in enumerate(columns, 1):
+            if column not in params:  # it is not repeated: where the first row is missing it is somebody's data
+                names = ", ".join(params)
+                raise click.UsageError(
+                    f"column {place} is no param of {method.name}; the first row names them: {names}"
+                )
         number = reader.line_num + 1
         for cells in reader:
             if cells:
@@ -95,13 +101,10 @@ def _csv_rows(method: Method, source: TextIO) -> Iterator[Row]:
 def _csv_row(row: Row, params: dict[str, Any], record: Iterable[tuple[str | None, str | None]]) -> Row:
     try:
         for column, text in record:
-            param = params.get(column or "")
-            if param is None:
-                raise InvalidParams(
-                    f"the column {column} is no param" if column else "there are more cells than columns"
-                )
+            if column is None:
+                raise InvalidParams("there are more cells than columns")
             if text:
-                row.params[param.name] = parse(param, text)
+                row.params[params[column].name] = parse(params[column], text)
     except (CoreError, click.UsageError) as problem:
         row.failure = InvalidParams(problem.message) if isinstance(problem, click.UsageError) else problem
     return row
