@@ -25,7 +25,7 @@ def main() -> int:
     flags = _flags_of_daemon(words)
     try:
         code = _serve(flags) if flags is not None else _run(words)
-        _hold_signals()  # all is said, and the exit code is to say the same, while Python goes too
+        _hold_signals()  # all is said, and the exit code is to say the same: Python's own end forgets our handlers
     except KeyboardInterrupt:
         return INTERRUPTED
     except (Exception, BaseExceptionGroup) as problem:  # noqa: BLE001 - see above
@@ -77,7 +77,7 @@ def _serve(flags: list[str]) -> int:
 
 
 def _hold_signals() -> None:
-    """Keep what asks for a stop: until the session can hear it, or a request that is there already had no answer."""
+    """Keep what asks for a stop from being heard: before the session can give an answer, and when all is done."""
     import signal
 
     if sys.platform != "win32":
