@@ -255,7 +255,7 @@ class Journal:
         fingerprint = self._vault.fingerprint(b"journal")  # before the file: its key is never made beside it
         with open_private(path, os.O_RDWR | os.O_CREAT):
             pass
-        database = sqlite3.connect(path, schema.BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(path, timeout=schema.BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             database.create_function("hidden", 1, lambda text: self._vault.hide(text) if text else None)
             database.create_function("shown", 1, lambda held: self._vault.show(held) if held else None)

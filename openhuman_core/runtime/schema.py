@@ -10,7 +10,7 @@ from filelock import FileLock
 from openhuman_core.errors import Configuration
 
 VERSION = 3
-BUSY_TIMEOUT_SECONDS = 5.0
+BUSY_SECONDS = 5.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -31,7 +31,7 @@ def prepare(database: sqlite3.Connection, path: Path) -> None:
     """Make the tables that are not there in the file at `path`; raises `Configuration` for those of a newer version."""
     if database.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         # It reads before it writes, so SQLite does not let it wait for another process that does the same.
-        with FileLock(path.with_suffix(".lock"), timeout=BUSY_TIMEOUT_SECONDS, mode=0o600):
+        with FileLock(path.with_suffix(".lock"), timeout=BUSY_SECONDS, mode=0o600):
             database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     (version,) = database.execute("PRAGMA user_version").fetchone()
