@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
@@ -33,16 +34,19 @@ class Client:
         self._stdout = BufferedByteReceiveStream(stdout)
         self._next_id = 0
         self._answers: dict[int, dict[str, Any] | None] = {}  # of the calls that wait
+        self._sizes: dict[int, int] = {}  # of the requests without an answer, whether anybody waits or not
         self._reading = anyio.Lock()
 
     async def call(self, method: str, **params: Any) -> Any:
         """Make one call and give its result; raises `CallFailed`, and `EndOfStream` when the daemon is gone."""
+        await anyio.lowlevel.checkpoint_if_cancelled()  # else the request is counted, and never sent
         self._next_id += 1
         call_id = self._next_id
+        request = json.dumps({"jsonrpc": "2.0", "id": call_id, "method": method, "params": params}).encode() + b"\n"
         self._answers[call_id] = None
-        request = {"jsonrpc": "2.0", "id": call_id, "method": method, "params": params}
+        self._sizes[call_id] = len(request)
         try:
-            await self._stdin.send(json.dumps(request).encode() + b"\n")
+            await self._stdin.send(request)
             while (answer := self._answers[call_id]) is None:
                 async with self._reading:
                     if self._answers[call_id] is None:
@@ -57,8 +61,12 @@ class Client:
 
     async def _read(self) -> None:
         message = json.loads(await self._stdout.receive_until(b"\n", MAX_ANSWER_BYTES))
-        if message.get("id") in self._answers:  # whoever asked may have stopped waiting, and progress has no id
-            self._answers[message["id"]] = message
+        call_id = message.get("id")
+        if call_id is None and "error" in message:  # of what is sent here only a frame over the limit is answered so
+            call_id = max(self._sizes, key=self._sizes.__getitem__, default=None)
+        self._sizes.pop(call_id, None)
+        if call_id in self._answers:  # whoever asked may have stopped waiting, and progress has no id
+            self._answers[call_id] = message
 
 
 @asynccontextmanager

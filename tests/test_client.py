@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,49 @@ async def test_a_failed_call_carries_code_message_and_data(home: Path) -> None:
         "retryable": False,
         "hint": "Sign in with openhuman.auth_store_session, or set OPENHUMAN_API_KEY.",
     }
+
+
+async def test_a_request_that_is_too_long_fails_and_no_other_does(home: Path, backend: Recorder) -> None:
+    """The daemon cannot read its id, so it answers under none."""
+    backend.script = [SILENCE]
+    environ = environment(home, BACKEND_URL=backend.url, OPENHUMAN_TOKEN="test-token")
+    flags = ["--max-message-bytes", "1000", "--drain-seconds", "0", "--log-level", "error"]
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with connect(*flags, env=environ) as client:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(client.call, BALANCE)
+                await anyio.to_thread.run_sync(backend.wait_for, 1)
+                with pytest.raises(CallFailed) as caught:
+                    await client.call("core.ping", text="x" * 1000)
+                assert await client.call("core.ping", text="x" * 100) == {"ok": True}
+                tasks.cancel_scope.cancel()
+            assert await client.call("core.shutdown") == {"ok": True}
+    assert (caught.value.code, caught.value.message, caught.value.data) == (
+        -32600,
+        "the frame is longer than 1000 bytes",
+        {"kind": "invalid_request", "retryable": False},
+    )
+
+
+async def test_a_request_that_is_too_long_and_no_longer_wanted_fails_no_other(home: Path) -> None:
+    """Its answer under no id is nobody's; a request that was never sent has none."""
+    # A daemon that answers two requests once it has both: the first was too long.
+    answering = """if True:
+        import sys
+        sys.stdin.buffer.readline(), sys.stdin.buffer.readline()
+        print('{"id":null,"error":{"code":-32600,"message":"too long","data":{}}}')
+        print('{"id":2,"result":"of the second"}')
+        """
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with connect(env=environment(home), command=(sys.executable, "-c", answering)) as client:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(client.call, "core.ping", text="x" * 1000))
+                await anyio.wait_all_tasks_blocked()
+                tasks.cancel_scope.cancel()
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await client.call("core.ping", text="x" * 2000)
+            assert await client.call("core.ping") == "of the second"
 
 
 async def test_a_daemon_that_dies_ends_the_calls_that_wait(home: Path) -> None:
