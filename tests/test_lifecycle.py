@@ -429,6 +429,39 @@ def test_a_second_signal_ends_at_once(start: StartDaemon, gate: Gate, first: str
     assert daemon.process.wait(PATIENCE_SECONDS) == FORCED
 
 
+@pytest.mark.parametrize("ends", [True, False], ids=["slow", "stuck"])
+def test_calls_whose_methods_are_still_loaded_at_the_deadline_are_given_up(home: Path, *, ends: bool) -> None:
+    """Nothing of them was sent, which those that write say once they are loaded; no end waits long for that."""
+    slow = home / "slow"
+    slow.mkdir(parents=True)
+    (slow / "sitecustomize.py").write_text(
+        f"""if True:
+        import sys, threading
+        given_up = threading.Event()
+        class Slow:
+            def find_spec(self, name, path, target=None):
+                if name == "openhuman_core.registry.params":
+                    from openhuman_core.runtime.calls import Calls
+                    real = Calls.give_up
+                    Calls.give_up = lambda calls: (real(calls), {ends} and given_up.set())
+                    given_up.wait()
+        sys.meta_path.insert(0, Slow())
+        """
+    )
+    with Daemon(home, "--drain-seconds", "0.1", env={"PYTHONPATH": str(slow)}) as daemon:
+        for call_id, (method, params) in {"read": (BALANCE, {}), "write": WRITE, "money": MONEY}.items():
+            daemon.send(request(call_id, method, params))
+        assert daemon.result("core.ping") == {"ok": True}
+        daemon.signal(signal.SIGTERM)
+        answers = [daemon.answer() for _ in range(3)]
+        assert {answer["id"]: answer["error"] for answer in answers} == {
+            "read": stopped(retryable=True),
+            "write": stopped(retryable=True, **({"effect": "not_sent"} if ends else {})),
+            "money": stopped(retryable=True, **({"effect": "not_sent", "moneyMoved": "no"} if ends else {})),
+        }
+        assert daemon.process.wait(PATIENCE_SECONDS / 4) == FORCED
+
+
 def test_what_comes_after_a_shutdown_is_refused(start: StartDaemon) -> None:
     """It was not sent, which a method that pays says in so many words."""
     daemon = start("--sandbox")

@@ -145,15 +145,12 @@ class Calls:
                 self._cut(accepted, given_up)
 
     def give_up(self) -> None:
-        """Stop every call that is left."""
+        """Stop every call that is left; one whose method is being loaded is answered once that tells its effect."""
         for accepted in [*self._accepted]:
             self._cut(accepted, given_up)
-            if accepted.invocation is None:  # what its check needs may never come to be loaded
-                accepted.failure = given_up(None)
-                self._finish(accepted)
 
     def abandon(self) -> None:
-        """Answer what was given up and has not ended, as for a journal that another process holds."""
+        """Answer what was given up and has not ended, as for a journal that another process holds, or a slow import."""
         for accepted in [*self._accepted]:
             accepted.failure = given_up(accepted.invocation)
             if accepted.invocation is not None:
