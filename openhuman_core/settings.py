@@ -186,14 +186,15 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
 
     Raises `UsageError` for a flag's value, `Configuration` for a variable's, and for a file that cannot be read.
     """
-    nearby = _harmless(sources.found_dotenv(environ))
+    dotenv, nearby = sources.found_dotenv(environ)
     environ = {**sources.named_dotenv(environ), **environ}
     home = home_of(environ)
     directory = _directory(home, profile_of(flags, environ))
     _check_home(home, directory)
     found: dict[str, Any] = {"home": home, "backend_url": STAGING if _is_staging(environ) else PRODUCTION}
     # A file that was merely found overrides nothing that somebody set, a limit in the config file least of all.
-    found |= {**_all_said({}, nearby), **_config_file(directory / "config.toml"), **_all_said(flags, environ)}
+    found |= _all_said({}, _harmless(nearby), f"{dotenv}: ")
+    found |= {**_config_file(directory / "config.toml"), **_all_said(flags, environ)}
     if found.get("sandbox"):  # real credentials are no business of the sandbox, nor is a person's keychain
         found["credential_store"] = "file"
     else:
@@ -207,8 +208,9 @@ def profile_of(flags: Mapping[str, str], environ: Mapping[str, str]) -> str:
     return str(_said("profile", flags, environ) or DEFAULT_PROFILE)
 
 
-def _all_said(flags: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, Any]:
-    return {item.name: value for flag, item in FLAGS.items() if (value := _said(flag, flags, environ)) is not None}
+def _all_said(flags: Mapping[str, str], environ: Mapping[str, str], where: str = "") -> dict[str, Any]:
+    said = ((item.name, _said(flag, flags, environ, where)) for flag, item in FLAGS.items())
+    return {name: value for name, value in said if value is not None}
 
 
 def _harmless(variables: Mapping[str, str]) -> dict[str, str]:
@@ -217,14 +219,14 @@ def _harmless(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if name in allowed}
 
 
-def _said(flag: str, flags: Mapping[str, str], environ: Mapping[str, str]) -> Any:
-    """Give the value of a setting by its flag, else by the environment; None where neither says it."""
+def _said(flag: str, flags: Mapping[str, str], environ: Mapping[str, str], where: str = "") -> Any:
+    """Give the value of a setting by its flag, else by the environment, told with `where` before it; else None."""
     item = FLAGS[flag]
     given = flags.get(item.name)
     if given or (given is not None and item.name != "backend_url"):  # an empty limit is no limit that was meant
         return _parse(item, given, f"--{flag}", UsageError)
     source = next((variable for variable in _variables_of(item) if environ.get(variable)), None)
-    return _parse(item, environ[source], source) if source else None
+    return _parse(item, environ[source], f"{where}{source}") if source else None
 
 
 def _directory(home: Path, profile: str) -> Path:

@@ -36,20 +36,20 @@ def named_dotenv(environ: Mapping[str, str]) -> dict[str, str]:
     return _variables(Path(named))
 
 
-def found_dotenv(environ: Mapping[str, str]) -> dict[str, str]:
-    """Read the nearest `.env` upwards, unless one was named; one that cannot be read is passed over."""
+def found_dotenv(environ: Mapping[str, str]) -> tuple[Path | None, dict[str, str]]:
+    """Find the nearest `.env` upwards, unless one was named, and read it; one that cannot be read is passed over."""
     if environ.get("OPENHUMAN_DOTENV_PATH"):
-        return {}
+        return None, {}
     try:
         here = Path.cwd()
     except OSError:  # a directory that was removed under us has no `.env`
-        return {}
+        return None, {}
     candidates = (directory / ".env" for directory in (here, *here.parents))
     found = next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113 - Path's may raise
     try:
-        return _variables(found) if found else {}
+        return found, _variables(found) if found else {}
     except Configuration:  # nobody named it
-        return {}
+        return None, {}
 
 
 def _variables(path: Path) -> dict[str, str]:

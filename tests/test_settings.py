@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping
 from decimal import Decimal
@@ -352,6 +353,16 @@ def test_a_dotenv_that_was_found_loosens_no_limit(home: Path, elsewhere: Path) -
     (home / "core" / "config.toml").write_text('read_only = true\nmax_spend_usd = "5"\n')
     found = settings(home)
     assert (found.read_only, found.max_spend_usd, found.no_secrets) == (True, Decimal(5), True)
+
+
+def test_a_value_in_a_dotenv_that_was_found_is_told_with_its_file(home: Path) -> None:
+    """Nobody named it, so who reads of the variable alone looks for it in vain; the log shortens the path."""
+    home.mkdir()
+    (home / ".env").write_text("OPENHUMAN_MAX_BATCH=x\n")
+    daemon, command = run(home, "serve"), run(home, "billing", "get-balance", "--json")
+    told = "OPENHUMAN_MAX_BATCH: expected an integer of at least 1"
+    assert (daemon.returncode, json.loads(daemon.stderr)["message"]) == (1, f"~/.env: {told}")
+    assert (command.returncode, json.loads(command.stderr)["error"]["message"]) == (2, f"{home}/.env: {told}")
 
 
 def test_the_nearest_dotenv_counts_alone(home: Path, elsewhere: Path) -> None:
