@@ -128,6 +128,24 @@ def test_a_journal_that_lost_all_it_held_stops_calls_with_a_key(start: StartDaem
     assert till.charges[params["idempotencyKey"]] == 2
 
 
+def test_a_journal_that_another_process_holds_is_told_as_that(daemon: Daemon, till: Till) -> None:
+    """There is nothing to mend, and nothing was sent."""
+    params, sent = top_up(), till.requests.total()
+    with closing(sqlite3.connect(daemon.home / "core" / "journal.db", isolation_level=None)) as journal:
+        journal.execute("BEGIN IMMEDIATE")
+        assert daemon.error(TOP_UP, params) == {
+            "code": -32015,
+            "message": f"the journal in {daemon.home / 'core'} is not to be used: another process holds it",
+            "data": {
+                "kind": "journal_unavailable",
+                "retryable": False,
+                "hint": "Wait until it lets go, then call again with the same key.",
+                "moneyMoved": "no",
+            },
+        }
+    assert (till.requests.total(), kind(daemon.ask(TOP_UP, params))) == (sent, f"g{till.charges.total()}")
+
+
 def fill_disk(daemon: Daemon, *, full: bool) -> None:
     """Let no file of a program grow, as on a full disk, or let them again."""
     most = 0 if full else resource.RLIM_INFINITY

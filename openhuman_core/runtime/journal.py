@@ -241,6 +241,8 @@ class Journal:
             cause, hint = "it cannot be read and written", None
             if isinstance(problem, Configuration):
                 cause, hint = problem.message, problem.data()["hint"]
+            elif getattr(problem, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:  # the other bits say where
+                cause, hint = "another process holds it", "Wait until it lets go, then call again with the same key."
             told = f"the journal in {self._directory} is not to be used: {cause}"
             raise JournalUnavailable(told, hint=hint) from problem
 
