@@ -52,8 +52,10 @@ def certificate(path: Path, name: str, host: str | None = None, issuer: tuple[st
 class Tunnel:
     """Listens on a loopback port and hands each connection on, after TLS, or after CONNECT as a proxy does."""
 
-    def __init__(self, to: Recorder | Tunnel, certificate_file: Path | None = None) -> None:
-        self._to = to
+    def __init__(
+        self, to: Recorder | Tunnel, certificate_file: Path | None = None, says: str = "200 Connection established"
+    ) -> None:
+        self._to, self._says = to, says
         self.asked: list[bytes] = []
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificate_file else None
         if self._context and certificate_file:
@@ -82,7 +84,7 @@ class Tunnel:
                     _hand_on(inside, onward)
             else:
                 self.asked.append(connection.recv(65_536))
-                connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                connection.sendall(f"HTTP/1.1 {self._says}\r\n\r\n".encode())
                 _hand_on(connection, onward)
 
 
@@ -170,6 +172,36 @@ def test_a_proxy_of_another_kind_is_told_and_not_spoken_to(start: StartDaemon, t
         "no",
         [],
     )
+
+
+@pytest.mark.parametrize("says", ["407 Proxy Authentication Required", "502 Bad Gateway", None])
+def test_a_proxy_that_does_not_connect_is_what_is_to_be_looked_at(
+    start: StartDaemon, backend: Recorder, tls: Tunnel, says: str | None
+) -> None:
+    """It refuses, or is not there; the hosted API never heard of the call, and nothing repeats the proxy's password."""
+    proxy = Tunnel(tls, says=says or "")
+    if says is None:
+        proxy.close()
+    daemon = start(
+        BACKEND_URL=f"https://localhost:{tls.port}",
+        HTTPS_PROXY=f"http://u:pass-mark@127.0.0.1:{proxy.port}",
+        OPENHUMAN_TOKEN="t",
+        OPENHUMAN_NO_RETRIES="1",
+    )
+    assert daemon.error("openhuman.billing_top_up", {"amountUsd": 5}) == {
+        "code": -32009,
+        "message": "error sending request: connection refused",
+        "data": {
+            "kind": "backend_unavailable",
+            "retryable": True,
+            "hint": "Check the proxy that the environment names, and its credentials in HTTPS_PROXY, then call again.",
+            "route": "POST /payments/credits/top-up",
+            "moneyMoved": "no",
+        },
+    }
+    assert (daemon.end(), "pass-mark" in daemon.log(), backend.seen) == (0, False, [])
+    if says is not None:
+        proxy.close()
 
 
 def test_plain_http_never_goes_through_a_proxy(start: StartDaemon, backend: Recorder) -> None:

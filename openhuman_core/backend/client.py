@@ -35,6 +35,7 @@ HEADERS = (
     ("user-agent", f"openhuman-core/{__version__}"),
 )
 
+PROXY_HINT = "Check the proxy that the environment names, and its credentials in HTTPS_PROXY, then call again."
 FORGET_SECONDS = 1.5
 
 _parsed = lru_cache(maxsize=128)(httpx.URL)  # most calls go to few places, and reading a URL takes longer than a header
@@ -207,7 +208,8 @@ def _transport_failure(problem: httpx.HTTPError, request: Request) -> CoreError:
         return BackendTimeout(f"{route} timed out: {problem}", route=route)
     if isinstance(problem, httpx.DecodingError):
         return BadBackendResponse(f"{route} answered with what is no HTTP", route=route)
-    return BackendUnavailable(f"error sending request: {problem}", route=route)
+    hint = PROXY_HINT if isinstance(problem, httpx.ProxyError) else None
+    return BackendUnavailable(f"error sending request: {problem}", hint=hint, route=route)
 
 
 def _is_loopback(host: str) -> bool:

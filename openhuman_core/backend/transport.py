@@ -51,9 +51,10 @@ _CAUSES = {
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """One pool of kept-open connections; it follows no redirect, keeps no cookie and repeats nothing.
 
-    Raises `httpx.ConnectError` and `httpx.ConnectTimeout` only when no byte of the request can have left. A lost
-    connection is `httpx.ReadError` or `httpx.RemoteProtocolError`. The messages are the wire contract's causes. For a
-    proxy that is no HTTP proxy it raises `Configuration`.
+    Raises `httpx.ConnectError`, `httpx.ProxyError` where it is the proxy that does not connect, and
+    `httpx.ConnectTimeout` only when no byte of the request can have left. A lost connection is `httpx.ReadError` or
+    `httpx.RemoteProtocolError`. The messages are the wire contract's causes. For a proxy that is no HTTP proxy it
+    raises `Configuration`.
     """
 
     def __init__(self, connections: int, connect_timeout: float) -> None:
@@ -197,10 +198,14 @@ _TRANSLATIONS: tuple[tuple[type[aiohttp.ClientError], Callable[[Any], httpx.HTTP
     (aiohttp.ClientSSLError, lambda _: httpx.ConnectError("TLS verification failed")),
     (aiohttp.ClientConnectorDNSError, lambda _: httpx.ConnectError("name not resolved")),
     (
+        aiohttp.ClientProxyConnectionError,
+        lambda problem: httpx.ProxyError(_CAUSES.get(problem.os_error.errno, "connection refused")),
+    ),
+    (
         aiohttp.ClientConnectorError,
         lambda problem: httpx.ConnectError(_CAUSES.get(problem.os_error.errno, "connection refused")),
     ),
-    (aiohttp.ClientHttpProxyError, lambda _: httpx.ConnectError("connection refused")),
+    (aiohttp.ClientHttpProxyError, lambda _: httpx.ProxyError("connection refused")),
     (aiohttp.InvalidURL, lambda _: httpx.ConnectError("name not resolved")),
     (aiohttp.ConnectionTimeoutError, lambda _: httpx.ConnectTimeout("connecting")),
     (aiohttp.ServerDisconnectedError, lambda _: httpx.RemoteProtocolError("connection closed")),
