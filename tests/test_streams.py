@@ -92,15 +92,26 @@ def test_the_end_of_the_parent_is_the_end(start: StartDaemon, how: signal.Signal
         assert daemon.process.wait(PATIENCE_SECONDS) == PARENT_GONE
 
 
-def test_a_parent_that_cannot_be_seen_is_told_once_and_not_missed(start: StartDaemon) -> None:
-    """As of a process of another container, or of none that there can be."""
+@pytest.mark.parametrize("descriptors", [True, False], ids=["with descriptors", "without"])
+def test_a_parent_that_ended_before_the_start_is_the_end(start: StartDaemon, home: Path, *, descriptors: bool) -> None:
+    """It can die while its child starts, and nobody else would end that."""
+    home.mkdir()
+    (home / "sitecustomize.py").write_text(
+        "" if descriptors else "import os\nos.pidfd_open = lambda pid: os.stat('')\n"
+    )
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait(PATIENCE_SECONDS)
-    for pid in (gone.pid, 2**40):
-        daemon = start("--parent-pid", str(pid))
-        assert daemon.result("core.ping") == {"ok": True}
-        assert daemon.end() == 0
-        assert [record["pid"] for record in daemon.log_records("parent not seen")] == [pid]
+    daemon = start("--parent-pid", str(gone.pid), PYTHONPATH=str(home))
+    assert daemon.process.wait(PATIENCE_SECONDS) == PARENT_GONE
+    assert daemon.log_records("parent not seen", 0) == []
+
+
+def test_a_parent_that_cannot_be_is_told_once_and_not_missed(start: StartDaemon) -> None:
+    """No process has such a number, so nothing of that name can have ended."""
+    daemon = start("--parent-pid", str(2**40))
+    assert daemon.result("core.ping") == {"ok": True}
+    assert daemon.end() == 0
+    assert [record["pid"] for record in daemon.log_records("parent not seen")] == [2**40]
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "x", "1.5"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import sys
-from contextlib import suppress
 
 import anyio
 
@@ -15,7 +14,7 @@ POLL_SECONDS = 1.0
 
 
 async def wait_for_end(pid: int) -> bool:
-    """Wait until the process ends; False, and one line in the log, where it cannot be seen from here.
+    """Wait until there is no such process; False, and one line in the log, where it cannot be seen from here.
 
     The system tells of the end by a process file descriptor (Linux) or a kqueue (macOS, BSD); a Linux without them is
     asked once a second.
@@ -28,6 +27,8 @@ async def wait_for_end(pid: int) -> bool:
             flags = select.KQ_EV_ADD | select.KQ_EV_ONESHOT
             queue.control([select.kevent(pid, select.KQ_FILTER_PROC, flags, select.KQ_NOTE_EXIT)], 0)
             await anyio.wait_readable(queue.fileno())
+    except ProcessLookupError:  # it ended before it was looked at
+        return True
     except (OSError, OverflowError) as problem:  # the second for a number that no process can have
         log.warning("parent not seen", extra={"pid": pid, "errno": getattr(problem, "errno", None)})
         return False
@@ -44,9 +45,7 @@ async def _wait_for_descriptor(pid: int) -> None:
 
 
 async def _poll(pid: int) -> None:
-    """Wait until there is no such process; raises `OSError` where there is none to begin with."""
-    os.kill(pid, 0)
-    with suppress(ProcessLookupError):
-        while True:
-            await anyio.sleep(POLL_SECONDS)
-            os.kill(pid, 0)
+    """Ask for the process until `ProcessLookupError` says that there is none; raises it, or any other `OSError`."""
+    while True:
+        os.kill(pid, 0)
+        await anyio.sleep(POLL_SECONDS)
