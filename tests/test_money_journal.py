@@ -92,7 +92,7 @@ def test_a_key_is_kept_for_thirty_days_once_it_is_settled(
     daemon.ask(TOP_UP, params)
     assert state_in(daemon.home, key) == state
     with closing(sqlite3.connect(daemon.home / "core" / "journal.db")) as journal, journal:
-        journal.execute("UPDATE calls SET created = created - ?1, updated = updated - ?1", (days * DAY,))
+        journal.execute("UPDATE calls SET created = created - :age, updated = updated - :age", {"age": days * DAY})
     entries = daemon.result("openhuman.journal_list", {"limit": 100})["result"]
     assert (key in {entry["idempotencyKey"] for entry in entries}) == kept
     again = kind(daemon.ask(TOP_UP, params))
