@@ -87,6 +87,19 @@ def test_a_spend_limit_holds_before_any_network(start: StartDaemon, backend: Rec
     assert len(backend.seen) == 3
 
 
+def test_settling_a_key_by_hand_gives_nothing_back_to_the_spend_limit(start: StartDaemon, backend: Recorder) -> None:
+    """Whoever the limit is for may settle it falsely, and then there is another call under the key."""
+    backend.script = [CLOSE]
+    backend.default = ok(TOP_UP)
+    daemon = start("--max-spend-usd", "10", BACKEND_URL=backend.url, OPENHUMAN_TOKEN="t")
+    assert daemon.error("openhuman.billing_top_up", top_up("k", 1))["data"]["kind"] == "outcome_unknown"
+    daemon.result("openhuman.journal_resolve", {"idempotencyKey": "k", "outcome": "not_done"})
+    denied = daemon.error("openhuman.billing_top_up", top_up("k", 9.5))
+    assert denied["message"] == "9.5 USD is more than what is left of the spend limit, 9 USD"
+    daemon.result("openhuman.billing_top_up", top_up("k", 9))
+    assert len(backend.seen) == 2
+
+
 def test_links_are_listed_and_followed(sandbox: Daemon) -> None:
     """A link is remembered with what was bought, and with the status that was seen."""
     made = sandbox.result("openhuman.billing_create_coinbase_charge", {"plan": "pro"})["result"]

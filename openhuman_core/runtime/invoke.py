@@ -271,7 +271,8 @@ class Invoker:
         if method.spends is None:
             return await method.handler(context, invocation.params)
         call = (context.account, invocation.key)
-        reserved = self._spend_limit.reserve(invocation.params.wire()[method.spends], call)
+        amount, is_resent = invocation.params.wire()[method.spends], invocation.sending.doubtful
+        reserved = self._spend_limit.reserve(amount, call, is_resent=is_resent)
         try:
             return await method.handler(context, invocation.params)
         except BaseException:

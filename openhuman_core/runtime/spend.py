@@ -17,14 +17,15 @@ class SpendLimit:
         self._left = limit
         self._held: set[tuple[str, str | None]] = set()  # by account and key: what may have been spent already
 
-    def reserve(self, amount: float, call: tuple[str, str | None]) -> Decimal:
+    def reserve(self, amount: float, call: tuple[str, str | None], *, is_resent: bool) -> Decimal:
         """Take an amount from what is left, and give it as it was taken; raises `PolicyDenied` when it is more.
 
-        `call` is the account and the idempotency key: what an earlier call under it may have spent is not taken twice.
+        `call` is the account and the idempotency key. What was taken for it is not taken twice where `is_resent` says
+        that it is the same call, sent again; under a key that was settled by hand there may be another one.
         """
         from decimal import Decimal  # start-up pays for each import
 
-        reserved = Decimal(0) if call in self._held else Decimal(str(amount))
+        reserved = Decimal(0) if is_resent and call in self._held else Decimal(str(amount))
         if self._left is not None:
             if reserved > self._left:
                 raise PolicyDenied(
