@@ -111,6 +111,21 @@ def test_who_waits_for_a_payment_and_is_cancelled_knows_of_it(
     assert (error["kind"], error["effect"], error["moneyMoved"]) == ("cancelled", "unknown", "unknown")
 
 
+def test_who_waits_for_a_write_that_ran_out_of_time_makes_it(start: StartDaemon, backend: Recorder) -> None:
+    """The time of a call is its own caller's."""
+    method, params = "openhuman.spend_caps_set", {"payload": {"monthlyUsd": 5}, "idempotencyKey": "k"}
+    backend.script = [ok({}), SILENCE]
+    backend.default = ok({"monthlyUsd": 5})
+    daemon = start("--no-retries", **account(backend))
+    daemon.result(method, {**params, "idempotencyKey": "warm"})
+    daemon.send(request("hasty", method, {**params, "timeoutMs": 600}))
+    backend.wait_for(2)
+    daemon.send(request("patient", method, params))
+    hasty, patient = daemon.answer(), daemon.answer()
+    assert (hasty["id"], hasty["error"]["data"]["kind"]) == ("hasty", "backend_timeout")
+    assert (patient["id"], patient["result"]["result"]) == ("patient", {"monthlyUsd": 5})
+
+
 def test_a_killed_call_is_listed_as_unknown(start: StartDaemon, backend: Recorder) -> None:
     """By the next process that looks, which can settle it."""
     backend.default = SILENCE

@@ -191,6 +191,22 @@ def test_a_program_waits_for_another_until_its_own_deadline(house: House) -> Non
     check_from_one_and_from_eight(house, TOP_UP, params, "told")
 
 
+def test_who_has_more_time_waits_longer_than_who_asked_first(house: House) -> None:
+    """Two calls of one program wait for another program's payment; the first of them gives up, alone."""
+    first, second, step, params = house.eight[3], house.eight[4], Step(holds=True), top_up()
+    house.till.script = [step]
+    first.send(request(1, TOP_UP, params))
+    step.wait()
+    second.send(request("hasty", TOP_UP, {**params, "timeoutMs": 300}))
+    second.send(request("patient", TOP_UP, params))
+    hasty = second.answer()
+    assert (hasty["id"], kind(hasty)) == ("hasty", "outcome_unknown")
+    step.go.set()
+    charge = kind(first.answer())
+    assert kind(second.answer()) == f"{charge} again"
+    check_from_one_and_from_eight(house, TOP_UP, params, "told")
+
+
 def test_a_program_waits_for_one_that_is_killed(house: House) -> None:
     """As soon as the first is gone its outcome is unknown, long before the second's own deadline."""
     first, second, step, params = house.start(), house.eight[4], Step(holds=True), top_up()

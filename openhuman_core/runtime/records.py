@@ -133,7 +133,7 @@ class AccountRecords:
         """Make the call if its key is free; otherwise give what became of the call that used it.
 
         `make` takes the seconds that are left. Params count as they are after trimming and defaults. Who waits for
-        another call makes it in its place where that one surely did nothing because it was cut short.
+        another call looks for itself, and may make it, where that one was cut short or had less time.
 
         Raises `IdempotencyConflict`; `OutcomeUnknown` where an earlier call may have acted, and where one that may
         act is under way for longer than `timeout_seconds`, `BackendTimeout` for another one; `JournalUnavailable`;
@@ -162,8 +162,11 @@ class AccountRecords:
         mine = flights[identity] = _Flight(key)
         try:
             mine.outcome = await self._lead(key, method, sending, deadline, make)
+        except TimeoutError as problem:  # of the wait for another process
+            raise _under_way(method) from problem
         except CoreError as failure:
-            mine.failure = failure
+            if not isinstance(failure, BackendTimeout):
+                mine.failure = failure
             raise
         finally:
             del flights[identity]
@@ -217,7 +220,7 @@ class AccountRecords:
         return outcome
 
     async def _claim(self, key: Key, method: Method, sending: Sending, deadline: float) -> Found:
-        """Take the key, waiting for as long as another process that is alive has it."""
+        """Take the key, waiting for as long as another process that is alive has it; raises `TimeoutError`."""
         resend = method.effect.repeatable or self._open_records().honours_keys
         look = FIRST_LOOK_SECONDS
         while True:
@@ -226,7 +229,7 @@ class AccountRecords:
                 return found
             sending.doubtful = not method.effect.repeatable
             if anyio.current_time() + look > deadline:
-                raise _under_way(method)
+                raise TimeoutError
             await anyio.sleep(look)
             look = min(look * 2, LONGEST_LOOK_SECONDS)
 
