@@ -268,6 +268,52 @@ def test_a_result_is_printed_as_it_is_asked_for(
     assert done == Done(0, out, b"There are 3 more of 5; --all gives them.\n")
 
 
+def test_lines_are_of_a_list_that_is_meant_as_one(command: Run, backend: Recorder) -> None:
+    """What was paid is one thing, whatever lists are in it; an empty one took its place."""
+    made = {"url": "https://pay.example/1", "gatewayTransactionId": "g", "fees": []}
+    backend.script = [ok(made), ok({"cards": [{"id": "a"}, {"id": "b"}], "warnings": [1]})]
+    paid = command("billing", "top-up", "--amount-usd", "5", "--yes", "--jsonl")
+    assert (paid.code, json.loads(paid.out)) == (0, made)
+    assert command("billing", "get-cards", "--jsonl").out == b'{"id":"a"}\n{"id":"b"}\n'
+
+
+@pytest.mark.parametrize("depth", [100, 400, 900])
+@pytest.mark.parametrize("options", [[], ["--jsonl"], ["--query", "url"], ["--envelope"]])
+def test_a_payment_whose_answer_is_nested_deep_is_printed(
+    command: Run, backend: Recorder, depth: int, options: list[str]
+) -> None:
+    """All of it where a part cannot be taken out."""
+    made = b'{"url":"https://pay.example/1","m":%b%b}' % (b"[" * depth, b"]" * depth)
+    backend.default = answer(raw=b'{"success":true,"data":%b}' % made)
+    done = command("billing", "top-up", "--amount-usd", "5", "--yes", *options)
+    whole = b'"https://pay.example/1"' if options[:1] == ["--query"] and depth == 100 else made
+    assert (done.code, whole in done.out) == (0, True)
+
+
+def test_a_charge_that_is_not_known_any_more_cannot_be_followed(command: Run, backend: Recorder) -> None:
+    """Its key was settled by hand; that is said, and no link is made up."""
+    backend.default = answer(500, {"success": False})
+    words = ["billing", "create-coinbase-charge", "--plan", "PRO", "--yes", "--idempotency-key", "k"]
+    assert command(*words).code == 12
+    assert command("journal", "resolve", "--idempotency-key", "k", "--outcome", "done").code == 0
+    done = command(*words, "--wait")
+    assert (done.code, done.out, b"To pay" in done.err, b"settled as done by hand" in done.err) == (
+        8,
+        b"null\n",
+        False,
+        True,
+    )
+
+
+def test_a_link_can_be_opened_before_it_is_followed(command: Run, backend: Recorder) -> None:
+    """It is what somebody pays by."""
+    backend.script = [ok({"gatewayTransactionId": "g", "hostedUrl": "ftp://pay.example/g"})]
+    backend.default = ok({"status": "COMPLETED"})
+    done = command("billing", "create-coinbase-charge", "--plan", "PRO", "--yes", "--wait", "--open")
+    assert done.err.startswith(b"To pay: ftp://pay.example/g\nThere is no link to open.\n")
+    assert done.code == 0
+
+
 DIGITS = b'{"transactions":[{"n":12345678901234567890.10,"m":[1e2,-0,1E999,0.1000]}],"total":1,"big":%b}' % (
     b"7" * 2000
 )

@@ -23,7 +23,7 @@ from openhuman_core.backend.route import Effect
 from openhuman_core.cli import exact
 from openhuman_core.cli.asking import agreed, confirm, is_terminal, stop_signals
 from openhuman_core.cli.failures import DONE, INTERRUPTED, REFUSED, STILL_PENDING, OutputNotWritten
-from openhuman_core.cli.output import Output, QueryFailed, list_in
+from openhuman_core.cli.output import Output, QueryFailed
 from openhuman_core.cli.text import harmless, say
 from openhuman_core.cli.tree import settings_of
 from openhuman_core.errors import BadBackendResponse, Cancelled, CoreError
@@ -131,15 +131,17 @@ async def _perform(app: App, name: str, params: Any, manner: Manner) -> int:
         confirm(describe(app.plan(method.name, params)), yes=manner.yes, pays=method.effect is Effect.MONEY)
     outcome = await (_all_pages(app, method, params) if manner.all else app.call(method.name, params, _tell))
     made = exact.decode(outcome.value)
-    if manner.wait:
-        limit = {name: value for name, value in params.items() if name == "timeoutMs"}
-        return await _follow(app, method, made, manner.output, limit)
+    if manner.wait and isinstance(made, dict) and isinstance(made.get("gatewayTransactionId"), str):
+        return await _follow(app, method, made, manner, params.get("timeoutMs"))
     _show(method, manner.output, outcome.value, outcome.logs)
     if made is None and REPLAYED in outcome.logs and not manner.output.verbose:
         say("; ".join(outcome.logs))  # a result that is not kept must not pass for an empty one
     _tell_of_more(method, params, made, all_pages=manner.all)
     if manner.open:
         _offer_to_open(made, yes=manner.yes)
+    if manner.wait:
+        say("The charge was made, and cannot be followed: its result names no gatewayTransactionId.")
+        return STILL_PENDING
     return exit_code_of(made) if method.name == WAIT else DONE
 
 
@@ -148,8 +150,9 @@ def _show(method: Method, output: Output, payload: Any, logs: tuple[str, ...]) -
 
     Raises `OutputNotWritten` where that result cannot be printed.
     """
+    rows = _items(method, exact.decode(payload)) if output.jsonl and output.query is None else None
     try:
-        output.show(payload, logs)
+        output.show(payload if rows is None else rows, logs)
     except QueryFailed as problem:
         if not method.writes:
             raise
@@ -192,21 +195,23 @@ def exit_code_of(charge: Any) -> int:
     return CHARGE_ENDS.get(str(charge.get("status")) if isinstance(charge, dict) else "", STILL_PENDING)
 
 
-async def _follow(app: App, method: Method, charge: Any, output: Output, limit: Mapping[str, Any]) -> int:
-    """Say where to pay, then follow the payment within `limit`; what is printed is the charge with its last state.
+async def _follow(app: App, method: Method, charge: dict[str, Any], manner: Manner, timeout_ms: Any) -> int:
+    """Say where to pay, then follow the payment; what is printed is the charge with its last state.
 
     The charge is made: it is printed too where following it fails.
     """
-    charge = charge if isinstance(charge, dict) else {"charge": charge}
     say(harmless(f"To pay: {charge.get('hostedUrl')}"))
+    if manner.open:
+        _offer_to_open(charge, yes=manner.yes)
     try:
-        outcome = await app.call(WAIT, {"gatewayTransactionId": charge.get("gatewayTransactionId"), **limit}, _tell)
+        params = {"gatewayTransactionId": charge["gatewayTransactionId"], "timeoutMs": timeout_ms}
+        outcome = await app.call(WAIT, params, _tell)
     except CoreError as failure:
-        _show(method, output, charge, ())
+        _show(method, manner.output, charge, ())
         say(harmless(f"The charge was made, and could not be followed: {failure.message}"))
         return INTERRUPTED if isinstance(failure, Cancelled) else STILL_PENDING
     state = exact.decode(outcome.value)
-    _show(method, output, {**charge, **(state if isinstance(state, dict) else {"status": state})}, outcome.logs)
+    _show(method, manner.output, {**charge, **(state if isinstance(state, dict) else {"status": state})}, outcome.logs)
     return exit_code_of(state)
 
 
@@ -240,13 +245,14 @@ async def _all_pages(app: App, method: Method, params: dict[str, Any]) -> RpcOut
 
 
 def _items(method: Method, page: Any) -> list[Any] | None:
-    """Give the list of a page: the one that the method's result is documented with, else the only one."""
+    """Give the list that a result is, or is documented with; else the only one in it where it should be a list."""
+    if isinstance(page, list):
+        return page
+    lists = {name: item for name, item in page.items() if isinstance(item, list)} if isinstance(page, dict) else {}
     documented = get_type_hints(method.result) if is_typeddict(method.result) else {}
-    for name, hint in documented.items():
-        if get_origin(hint) is list and isinstance(page, dict) and isinstance(page.get(name), list):
-            found: list[Any] = page[name]
-            return found
-    return list_in(page)
+    named = [lists[name] for name, hint in documented.items() if get_origin(hint) is list and name in lists]
+    should_be = pages(method) or get_origin(method.result) is list
+    return named[0] if named else next(iter(lists.values())) if should_be and len(lists) == 1 else None
 
 
 def _total(page: Any) -> int | None:

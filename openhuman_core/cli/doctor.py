@@ -32,7 +32,7 @@ def examine(output: Output, options: Mapping[str, str]) -> int:
         profile = configuration.profile_of(options, environ)
         problem, settings = failure, Settings(home=configuration.home_of(environ), profile=profile)
     checks, code = in_app(settings, lambda app: _examine(_Checks(app, problem)))
-    output.show({"checks": checks})
+    output.show(checks if output.jsonl and output.query is None else {"checks": checks})
     return code
 
 

@@ -20,11 +20,13 @@ Number.__name__ = "float"  # JMESPath goes by the name
 
 
 def decode(payload: Any) -> Any:
-    """Read a payload, a value or `RawJson`; None for what Python cannot hold."""
+    """Read a payload, a value or `RawJson`; None for what Python cannot hold, or what is nested too deep for a call."""
+    text = encode(payload).decode(errors="surrogatepass")
     try:
-        return json.loads(encode(payload), parse_float=Number, parse_int=_integer)
+        value = json.loads(text, parse_float=Number, parse_int=_integer)
     except (ValueError, RecursionError):
         return None
+    return None if messages.is_too_deep(value, text) else value
 
 
 def encode(value: Any, plain: Callable[[Any], bytes] = messages.encode) -> messages.RawJson:

@@ -57,10 +57,9 @@ class Output:
         if self.query is not None:
             payload = _part(self.query, payload)
         if self.jsonl:
-            value = exact.decode(payload)
-            items = list_in(value)
-            put(b"".join(map(_one_line, [value] if items is None else items)))
-        elif self.json or self.query or self.envelope or not sys.stdout.isatty():
+            items = exact.decode(payload)
+            put(b"".join(map(_one_line, items if isinstance(items, list) else [payload])))
+        elif self.json or self.query or self.envelope or not sys.stdout.isatty() or _is_unreadable(payload):
             put(_one_line(payload))
         else:
             _print_view(exact.decode(payload))
@@ -85,13 +84,6 @@ class QueryFailed(click.UsageError):
     """The expression of --query cannot be applied to the result."""
 
 
-def list_in(payload: Any) -> list[Any] | None:
-    """Give the list that a payload is, or an object's only one; None where there is none, or not one."""
-    members = payload.values() if isinstance(payload, dict) else [payload]
-    lists = [value for value in members if isinstance(value, list)]
-    return lists[0] if len(lists) == 1 else None
-
-
 def compiled(query: str) -> Any:
     """Read a JMESPath expression; raises `click.UsageError` for what is none."""
     import jmespath  # few ask
@@ -106,7 +98,13 @@ def compiled(query: str) -> Any:
     return expression
 
 
+def _is_unreadable(payload: Any) -> bool:
+    return exact.decode(payload) is None and exact.encode(payload) != b"null"
+
+
 def _part(query: str, payload: Any) -> RawJson:
+    if _is_unreadable(payload):
+        raise QueryFailed("--query cannot be applied: the result is nested too deep")
     try:
         return exact.encode(compiled(query).search(exact.decode(payload)))
     except (ValueError, RecursionError) as problem:  # JMESPath's own are among them
