@@ -126,6 +126,19 @@ def test_who_waits_for_a_write_that_ran_out_of_time_makes_it(start: StartDaemon,
     assert (patient["id"], patient["result"]["result"]) == ("patient", {"monthlyUsd": 5})
 
 
+@pytest.mark.parametrize("stale", [ok({"url": "stale"}), answer(400, {"success": False, "error": "stale"})])
+def test_an_answer_that_nobody_asked_for_is_no_payments(start: StartDaemon, backend: Recorder, stale: bytes) -> None:
+    """It came over a kept-open connection, and the next call that uses that would take it for its own."""
+    backend.script = [ok({})]
+    backend.default = ok(PAID)
+    daemon = start(**account(backend))
+    daemon.result("openhuman.billing_get_balance")
+    backend.say(stale)
+    daemon.result("core.ping")
+    assert daemon.result(TOP_UP, KEYED)["result"] == PAID
+    assert [seen.target for seen in backend.seen] == ["/payments/credits/balance", "/payments/credits/top-up"]
+
+
 def test_a_killed_call_is_listed_as_unknown(start: StartDaemon, backend: Recorder) -> None:
     """By the next process that looks, which can settle it."""
     backend.default = SILENCE

@@ -121,10 +121,16 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return self._session
 
 
+class _UnaskedError(aiohttp.ClientConnectionError):
+    """Something came over a kept-open connection that nobody asked for; it would pass for the next call's answer."""
+
+
 class _Request(aiohttp.ClientRequest):
     """Tells when its first byte is about to leave; aiohttp's own tracing costs a quarter of a request."""
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        if conn.protocol is None or conn.protocol.should_close:
+            raise _UnaskedError
         _leaves.get()()
         return await super().send(conn)
 
@@ -195,6 +201,7 @@ def _translated(problem: aiohttp.ClientError) -> httpx.HTTPError:
 
 # In this order: each is tried before the more general ones below it.
 _TRANSLATIONS: tuple[tuple[type[aiohttp.ClientError], Callable[[Any], httpx.HTTPError]], ...] = (
+    (_UnaskedError, lambda _: httpx.ConnectError("connection reset")),
     (aiohttp.ClientSSLError, lambda _: httpx.ConnectError("TLS verification failed")),
     (aiohttp.ClientConnectorDNSError, lambda _: httpx.ConnectError("name not resolved")),
     (

@@ -72,6 +72,10 @@ class Recorder:
         with self.changed:
             assert self.changed.wait_for(lambda: len(self.seen) >= count, seconds), f"saw {len(self.seen)} of {count}"
 
+    def say(self, unasked: bytes) -> None:
+        """Send what nobody asked for over the newest connection."""
+        self._open[-1].sendall(unasked)
+
     def _accept(self) -> None:
         while True:
             try:
