@@ -222,6 +222,28 @@ def test_a_payment_is_followed_no_longer_than_was_asked_for(start: StartDaemon, 
     assert not done.is_set()
 
 
+def test_a_payment_is_looked_at_once_more_when_the_time_for_it_is_up(start: StartDaemon, backend: Recorder) -> None:
+    """However long the next pause would have been."""
+    backend.script = [ok({"status": "NEW"})] * 2
+    backend.default = ok({"status": "COMPLETED"})
+    daemon = start(**account(backend))
+    params = {"gatewayTransactionId": "g", "timeoutSeconds": 2}
+    assert daemon.result(WAIT, params)["result"] == {"status": "COMPLETED"}
+    assert len(backend.seen) == 3
+
+
+def test_a_payment_is_followed_no_longer_than_the_call_has(start: StartDaemon, backend: Recorder) -> None:
+    """A look that takes longer ends with it."""
+    backend.script = [ok({"status": "COMPLETED"})]
+    backend.default = SILENCE
+    daemon, params = start("--no-retries", **account(backend)), {"gatewayTransactionId": "g"}
+    daemon.result(WAIT, params)
+    error = daemon.error(WAIT, {**params, "timeoutMs": 400})
+    route, _, after = error["message"].partition(" timed out after ")
+    assert (error["data"]["kind"], route) == ("backend_timeout", "GET /payments/coinbase/charge/{gatewayTransactionId}")
+    assert float(after.removesuffix(" s")) <= 0.4
+
+
 @pytest.mark.parametrize(
     ("method", "params"),
     [

@@ -18,8 +18,10 @@ billing = Namespace("billing")
 # How long to wait before a charge is looked at again: little at first, for a payer who sits at the page.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0
 PAUSE_FACTOR = 1.5
-# What one look is given, however little or much time is left.
+# What one look is given, however little or much time is left for following; the call's own time is never passed, and
+# so much of it is kept for the last look.
 SHORTEST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 1.0, 30.0
+LAST_LOOK_SECONDS = 0.5
 
 
 @billing.method(adapter.CURRENT_PLAN, effect=Effect.READ, log="current plan fetched from backend")
@@ -169,12 +171,13 @@ async def list_payment_links(ctx: Context, params: models.PageParams) -> RpcOutc
 @billing.method(adapter.COINBASE_CHARGE, effect=Effect.READ, log="payment followed", waits=True)
 async def wait_for_payment(ctx: Context, params: models.WaitParams) -> RpcOutcome[models.ChargeStatus]:
     """Follow a Coinbase charge until it is paid or over, or the time is up; its last state is the result."""
-    deadline = min(ctx.deadline(), anyio.current_time() + params.timeout_seconds)
+    deadline = ctx.deadline()
+    end = min(anyio.current_time() + params.timeout_seconds, deadline - LAST_LOOK_SECONDS)
     look = {"gatewayTransactionId": params.gateway_transaction_id}
     pause, charge, last = FIRST_PAUSE_SECONDS, None, None
     while True:
-        left = deadline - anyio.current_time()
-        seconds = min(max(left, SHORTEST_LOOK_SECONDS), LONGEST_LOOK_SECONDS)
+        now = anyio.current_time()
+        seconds = min(max(end - now, SHORTEST_LOOK_SECONDS), LONGEST_LOOK_SECONDS, max(deadline - now, 0.0))
         try:
             charge = await ctx.send(adapter.COINBASE_CHARGE, look, timeout_seconds=seconds)
         except CoreError as failure:
@@ -185,7 +188,8 @@ async def wait_for_payment(ctx: Context, params: models.WaitParams) -> RpcOutcom
             last = status
             ctx.progress({"status": status})
             ctx.records.note_status(params.gateway_transaction_id, status)
-        if status in adapter.FINAL_STATUSES or anyio.current_time() + pause > deadline:
+        left = end - anyio.current_time()
+        if status in adapter.FINAL_STATUSES or left <= 0:
             return ctx.outcome(charge)
-        await anyio.sleep(pause)
+        await anyio.sleep(min(pause, left))
         pause = min(pause * PAUSE_FACTOR, LONGEST_PAUSE_SECONDS)
