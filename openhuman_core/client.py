@@ -13,6 +13,8 @@ import anyio.lowlevel
 from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from openhuman_core.protocol.messages import first_id
+
 MAX_ANSWER_BYTES = 64 * 2**20
 
 
@@ -38,7 +40,11 @@ class Client:
         self._reading = anyio.Lock()
 
     async def call(self, method: str, **params: Any) -> Any:
-        """Make one call and give its result; raises `CallFailed`, and `EndOfStream` when the daemon is gone."""
+        """Make one call and give its result.
+
+        Raises `CallFailed`, `EndOfStream` when the daemon is gone, and `ValueError` for a result that Python cannot
+        hold, which says nothing against the call.
+        """
         await anyio.lowlevel.checkpoint_if_cancelled()  # else the request is counted, and never sent
         self._next_id += 1
         call_id = self._next_id
@@ -55,12 +61,18 @@ class Client:
             raise anyio.EndOfStream from problem
         finally:
             del self._answers[call_id]
+        if "unread" in answer:
+            raise ValueError("the call was answered with what Python cannot hold") from answer["unread"]
         if "error" in answer:
             raise CallFailed(**answer["error"])
         return answer["result"]
 
     async def _read(self) -> None:
-        message = json.loads(await self._stdout.receive_until(b"\n", MAX_ANSWER_BYTES))
+        line = await self._stdout.receive_until(b"\n", MAX_ANSWER_BYTES)
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError) as problem:  # it may be the answer to another call than the one that reads
+            message = {"id": first_id(line.decode()), "unread": problem}
         call_id = message.get("id")
         if call_id is None and "error" in message:  # of what is sent here only a frame over the limit is answered so
             call_id = max(self._sizes, key=self._sizes.__getitem__, default=None)

@@ -14,7 +14,7 @@ import pytest
 from openhuman_core import __version__
 from openhuman_core.client import CallFailed, Client, connect
 from tests.support.daemon import PATIENCE_SECONDS, environment
-from tests.support.recorder import SILENCE, Recorder, ok
+from tests.support.recorder import SILENCE, Recorder, answer, ok
 
 pytestmark = pytest.mark.anyio
 
@@ -101,6 +101,23 @@ async def test_a_request_that_is_too_long_fails_and_no_other_does(home: Path, ba
         "the frame is longer than 1000 bytes",
         {"kind": "invalid_request", "retryable": False},
     )
+
+
+async def test_an_answer_that_python_cannot_hold_is_its_own_callers(home: Path, backend: Recorder) -> None:
+    """Whoever happens to read it waits for another call."""
+    backend.script = [SILENCE, answer(raw=b'{"success":true,"data":%b}' % (b"7" * 5_000))]
+    environ = environment(home, BACKEND_URL=backend.url, OPENHUMAN_TOKEN="test-token")
+    flags = ["--drain-seconds", "0", "--log-level", "error"]
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with connect(*flags, env=environ) as client:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(client.call, BALANCE)  # it reads for all
+                await anyio.to_thread.run_sync(backend.wait_for, 1)
+                with pytest.raises(ValueError, match="answered with what Python cannot hold"):
+                    await client.call(BALANCE)
+                assert await client.call("core.ping") == {"ok": True}
+                tasks.cancel_scope.cancel()
+            await client.call("core.shutdown")
 
 
 async def test_a_request_that_is_too_long_and_no_longer_wanted_fails_no_other(home: Path) -> None:

@@ -88,11 +88,11 @@ def decode(frame: bytes) -> Any:
     try:
         text = frame.decode()
     except UnicodeDecodeError:
-        return Malformed(ParseError("the frame is not UTF-8"), _first_id(frame.decode(errors="replace")))
+        return Malformed(ParseError("the frame is not UTF-8"), first_id(frame.decode(errors="replace")))
     try:
         message = _DECODER.decode(text)
     except RecursionError:
-        return Malformed(_too_deep(), _first_id(text))
+        return Malformed(_too_deep(), first_id(text))
     except ValueError:
         return _unparsed(text)
     flaw = _flaw(message, text)
@@ -168,14 +168,12 @@ def _unparsed(text: str) -> Malformed:
     except json.JSONDecodeError as problem:
         return Malformed(ParseError(f"the frame is not JSON at character {problem.pos}"))
     except (ValueError, RecursionError):  # the interpreter's own limits on digits and on depth
-        return Malformed(
-            ParseError("the frame holds a number that is too long, or is nested too deep"), _first_id(text)
-        )
+        return Malformed(ParseError("the frame holds a number that is too long, or is nested too deep"), first_id(text))
     return Malformed(ParseError("NaN and Infinity are not JSON"), _id_of(message))
 
 
-def _first_id(text: str) -> Id:
-    """Find the id among the members that can be read before the one that cannot; one that was damaged is none."""
+def first_id(text: str) -> Id:
+    """Find the id among the members that can be read before the first that cannot; one that was damaged is none."""
     at = text.find("{") + 1
     try:
         while True:
