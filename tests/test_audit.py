@@ -82,6 +82,17 @@ def test_each_write_leaves_a_line_before_its_answer(audited: Daemon, backend: Re
     assert stat.S_IMODE(trail.stat().st_mode) == 0o600
 
 
+def test_a_key_that_is_settled_by_hand_is_named(audited: Daemon, backend: Recorder, trail: Path) -> None:
+    """It decides what becomes of the next call under it."""
+    backend.script = [CLOSE]
+    audited.error("openhuman.billing_top_up", {"amountUsd": 25, "idempotencyKey": "k"})
+    audited.result("openhuman.journal_resolve", {"idempotencyKey": "k", "outcome": "not_done"})
+    assert lines(trail) == [
+        line(*TOP_UP, "outcome_unknown", idempotencyKey="k"),
+        line("journal_resolve", None, "write", "ok", idempotencyKey="k", replayed=False),
+    ]
+
+
 def test_a_cancelled_write_says_whether_it_was_sent(audited: Daemon, backend: Recorder, trail: Path) -> None:
     """It is on disk before the caller hears of it."""
     backend.default = SILENCE

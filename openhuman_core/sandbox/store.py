@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from openhuman_core.errors import Configuration
 from openhuman_core.sandbox.envelope import Refusal
 
 Row = dict[str, Any]
@@ -19,13 +20,19 @@ SCHEMA = """CREATE TABLE IF NOT EXISTS documents (
 
 
 class Store:
-    """The SQLite file `state`, or memory. Calls are short, and made by one event loop one after the other."""
+    """The SQLite file `state`, or memory. Calls are short, and made by one event loop one after the other.
+
+    Raises `Configuration` for a file that cannot be made, or is none of SQLite's.
+    """
 
     def __init__(self, state: Path | None) -> None:
-        self._connection = sqlite3.connect(state or ":memory:", isolation_level=None, check_same_thread=False)
-        weakref.finalize(self, self._connection.close)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute(SCHEMA)
+        try:
+            self._connection = sqlite3.connect(state or ":memory:", isolation_level=None, check_same_thread=False)
+            weakref.finalize(self, self._connection.close)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute(SCHEMA)
+        except sqlite3.Error as problem:
+            raise Configuration(f"the sandbox's state in {state} cannot be used: {problem}") from problem
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
