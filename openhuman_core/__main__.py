@@ -7,6 +7,7 @@ import os
 import sys
 
 from openhuman_core.errors import CoreError, InternalError
+from openhuman_core.runtime import signals
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -25,7 +26,7 @@ def main() -> int:
     flags = _flags_of_daemon(words)
     try:
         code = _serve(flags) if flags is not None else _run(words)
-        _hold_signals()  # all is said, and the exit code is to say the same: Python's own end forgets our handlers
+        signals.hold()  # all is said, and the exit code is to say the same: Python's own end forgets our handlers
     except KeyboardInterrupt:
         return INTERRUPTED
     except (Exception, BaseExceptionGroup) as problem:  # noqa: BLE001 - see above
@@ -59,7 +60,7 @@ def _run(words: list[str]) -> int:
 def _serve(flags: list[str]) -> int:
     from openhuman_core.runtime import logging
 
-    _hold_signals()
+    signals.hold()  # until the session can give an answer
     logging.configure("info", sys.stderr, beside=True)
     logging.take_crashes()
     try:
@@ -74,14 +75,6 @@ def _serve(flags: list[str]) -> int:
     finally:
         logging.close()
     return FAILED
-
-
-def _hold_signals() -> None:
-    """Keep what asks for a stop from being heard: before the session can give an answer, and when all is done."""
-    import signal
-
-    if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from openhuman_core import settings as configuration
 from openhuman_core.errors import InvalidParams
 from openhuman_core.registry.outcome import RpcOutcome
 from openhuman_core.registry.registry import Registry
-from openhuman_core.runtime import logging, policy, redaction
+from openhuman_core.runtime import logging, policy, redaction, signals
 from openhuman_core.runtime.builtins import ANY_PARAMS, BUILTINS, Program, Vitals, call_builtin
 from openhuman_core.runtime.discovery import Discovery
 from openhuman_core.runtime.failures import cancelled
@@ -180,8 +180,6 @@ def serve(flags: list[str], streams: Streams) -> int:
 
     Raises `CoreError` where it cannot start.
     """
-    from openhuman_core.runtime.session import STOP_SIGNALS  # the command line has no use for it
-
     try:
         settings = configuration.load(configuration.parse_flags(flags), os.environ)
     except UsageError as problem:
@@ -190,7 +188,7 @@ def serve(flags: list[str], streams: Streams) -> int:
     logging.log.setLevel(settings.log_level.upper())
 
     def last_words(code: int) -> None:
-        for number in STOP_SIGNALS:
+        for number in signals.STOPS:
             signal.signal(number, signal.SIG_IGN)  # nothing is left that could end sooner
         streams.close()
         logging.log.info("ended", extra={"exitCode": code})

@@ -11,6 +11,7 @@ import click
 
 from openhuman_core.cli.failures import ConfirmationRequired
 from openhuman_core.errors import Cancelled
+from openhuman_core.runtime import signals
 
 
 def confirm(what: str, *, yes: bool, pays: bool) -> None:
@@ -33,16 +34,9 @@ def is_terminal() -> bool:
     return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def stop_signals() -> list[signal.Signals]:
-    """Give what asks for an end, and is not ignored: an interrupt, a supervisor's stop, a terminal that closes."""
-    known = signal.Signals.__members__  # Windows has no SIGHUP
-    numbers = [known[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in known]
-    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-
-
 def agreed(question: str) -> bool:
     """Ask for y or n; raises `KeyboardInterrupt` for a stop, which an event loop hears too late, and `click.Abort`."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in stop_signals()}
+    before = {number: signal.signal(number, signal.default_int_handler) for number in signals.heard()}
     try:
         while True:
             click.echo(f"{question} [y/N]: ", nl=False, err=True)

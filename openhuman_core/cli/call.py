@@ -21,7 +21,7 @@ from openhuman_core.app import App
 from openhuman_core.backend.me import active_team_of, user_id_of
 from openhuman_core.backend.route import Effect
 from openhuman_core.cli import exact
-from openhuman_core.cli.asking import agreed, confirm, is_terminal, stop_signals
+from openhuman_core.cli.asking import agreed, confirm, is_terminal
 from openhuman_core.cli.failures import DONE, INTERRUPTED, REFUSED, STILL_PENDING, OutputNotWritten
 from openhuman_core.cli.output import Output, QueryFailed
 from openhuman_core.cli.text import harmless, say
@@ -29,7 +29,7 @@ from openhuman_core.cli.tree import settings_of
 from openhuman_core.errors import BadBackendResponse, Cancelled, CoreError
 from openhuman_core.registry.method import Method
 from openhuman_core.registry.outcome import RpcOutcome
-from openhuman_core.runtime import logging
+from openhuman_core.runtime import logging, signals
 from openhuman_core.runtime.builtins import BUILTINS
 from openhuman_core.runtime.records import REPLAYED
 from openhuman_core.settings import Settings, UsageError, load
@@ -102,7 +102,7 @@ def in_app(settings: Settings, work: Callable[[App], Awaitable[T]]) -> T:
                     with suppress(RuntimeError):  # the loop is closed
                         loop.call_soon_threadsafe(working.cancel)
 
-                for number in stop_signals():
+                for number in signals.heard():
                     signal.signal(number, stop)  # the event loop's own way would end with the loop
                 return await work(app)
         raise Cancelled("interrupted")

@@ -18,7 +18,7 @@ from openhuman_core.errors import CoreError
 from openhuman_core.protocol import messages
 from openhuman_core.protocol.framing import Decoder
 from openhuman_core.protocol.messages import Batch, Call, Malformed, Parts
-from openhuman_core.runtime import logging
+from openhuman_core.runtime import logging, signals
 from openhuman_core.runtime.builtins import BUILTINS, DISCOVER, Program, Vitals, call_builtin
 from openhuman_core.runtime.calls import Calls
 from openhuman_core.runtime.discovery import Discovery
@@ -26,7 +26,6 @@ from openhuman_core.runtime.failures import duplicate, given_up
 from openhuman_core.runtime.invoke import Invoker
 from openhuman_core.runtime.logging import log
 from openhuman_core.runtime.outbox import BatchAnswers, Outbox, Replies, Sink
-from openhuman_core.runtime.parent import wait_for_end
 from openhuman_core.runtime.stdio import Wire
 from openhuman_core.settings import Settings
 
@@ -36,8 +35,6 @@ MAX_DESCRIBING = 16
 IDLE_SECONDS = 0.1
 # How long the last answers have to be read once everything is given up.
 FLUSH_SECONDS = 0.5
-
-STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]  # the last is a terminal's that closes
 
 DRAINED, FORCED, PARENT_GONE, STDOUT_CLOSED = 0, 20, 21, 22
 
@@ -228,12 +225,12 @@ class Session:
         self.stop(STDOUT_CLOSED)
 
     async def _watch_signals(self) -> None:
-        heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        heard = signals.heard()
         try:
-            with anyio.open_signal_receiver(*heard) as signals:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # they were held since the start
+            with anyio.open_signal_receiver(*heard) as arrivals:
+                signals.release()  # they were held since the start
                 count = 0
-                async for _ in signals:
+                async for _ in arrivals:
                     count += 1
                     if count > 1:
                         self._draining.cancel()
@@ -243,8 +240,11 @@ class Session:
                 signal.signal(number, lambda *_: self._leave(self._exit_code))
 
     async def _watch_parent(self) -> None:
-        if self._settings.parent_pid is not None and await wait_for_end(self._settings.parent_pid):
-            self.stop(PARENT_GONE)
+        if self._settings.parent_pid is not None:
+            from openhuman_core.runtime.parent import wait_for_end  # few name one
+
+            if await wait_for_end(self._settings.parent_pid):
+                self.stop(PARENT_GONE)
 
     async def _watch_idleness(self) -> None:
         """Load what the first call needs once a peer that has had an answer pauses; no answer waits for it."""
