@@ -45,17 +45,15 @@ class HomeRecords:
     """The journal of one home, and what this process is doing with it.
 
     `honours_keys` says that the hosted API takes a key only once, so that a call may be sent again with it. `flights`
-    are the calls with a key that are under way, by scope and name: one each. `unwritten` counts what is still to be
-    noted of links, and `written` tells when that is none.
+    are the calls with a key that are under way, by scope and name: one each. Links are noted in the order of the
+    answers, by whoever holds `noting`.
     """
 
     def __init__(self, journal: Journal, *, honours_keys: bool) -> None:
         self.journal = journal
         self.honours_keys = honours_keys
         self.flights: dict[tuple[str, str], _Flight] = {}
-        self.unwritten = 0
-        self.written = anyio.Event()
-        self.writing = anyio.Lock()
+        self.noting = anyio.Lock()
 
 
 class AccountRecords:
@@ -88,9 +86,8 @@ class AccountRecords:
     async def links(self, limit: int, offset: int) -> list[dict[str, Any]]:
         """List payment links, newest first, those of calls that were just answered too."""
         records = await _in_thread(self._open_records)
-        while records.unwritten:
-            await records.written.wait()
-        return await _in_thread(lambda: self._journal.links(self._scope(), limit, offset))
+        async with records.noting:  # it is given in turn: what is still to be noted of those comes first
+            return await _in_thread(lambda: self._journal.links(self._scope(), limit, offset))
 
     def remember(self, link_id: str, status: str | None, record: dict[str, Any]) -> None:
         """Add a payment link to the list once the caller has its answer."""
@@ -107,18 +104,12 @@ class AccountRecords:
 
     async def _catch_up(self) -> None:
         """Write what was noted; a home that cannot be written to loses it, not the call."""
-        notes, self._notes = self._notes, []
-        records = self._open_records()
         try:
-            async with records.writing:  # in the order of the answers
-                for note in notes:
+            async with self._open_records().noting:
+                for note in self._notes:
                     await _in_thread(note)
         except JournalUnavailable as problem:
             log.warning("payment links not recorded", exc_info=problem)
-        records.unwritten -= len(notes)
-        if not records.unwritten:
-            records.written.set()
-            records.written = anyio.Event()
 
     async def once(
         self,
@@ -186,7 +177,6 @@ class AccountRecords:
         if not self._notes:
             self._afterwards.append(self._catch_up)
         self._notes.append(note)
-        self._open_records().unwritten += 1
 
     async def _lead(
         self,
