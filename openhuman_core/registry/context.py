@@ -28,23 +28,18 @@ class Records(Protocol):
 
     async def entries(self, limit: int, offset: int, state: str | None) -> list[Any]:
         """List idempotency keys, newest first."""
-        ...
 
     async def resolve(self, name: str, *, done: bool) -> Any:
         """Settle a key by hand; raises `InvalidParams` where its outcome is not unknown."""
-        ...
 
     async def links(self, limit: int, offset: int) -> list[Any]:
         """List payment links, newest first."""
-        ...
 
     def remember(self, link_id: str, status: str | None, record: dict[str, Any]) -> None:
         """Add a payment link to the list once the caller has its answer, if that can be done."""
-        ...
 
     def note_status(self, link_id: str, status: str) -> None:
         """Keep what was learned of a payment once the caller has its answer, if that can be done."""
-        ...
 
 
 class Context(NamedTuple):
