@@ -1,4 +1,14 @@
-"""A call on its way: what is known of it, and how it fails."""
+"""A call on its way: what is known of it, and how it fails.
+
+    state      kept by `Calls` in          counted as   once it is cut, it is answered
+    accepted   `_accepted`, `_unchecked`   queued       by its check
+    waiting    `_accepted`, `_waiting`     queued       at once
+    running    `_accepted`                 in flight    at the end of its scope, which is cancelled
+    answered                               answered
+
+A call goes down this table, and may leave states out. `Calls.give_up` answers what is not checked at once, too, and
+`Calls.abandon` whatever is left.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calls of one session, from their acceptance to their answer: checked, started, cancelled, given up.
+"""The calls of one session, from their acceptance to their answer; `runtime.accepted` has their states.
 
 Accepting one costs next to nothing. A task checks what was accepted, in small portions, and loads what the first calls
 need beside the event loop, so that what is answered inline overtakes all of it. What is to be called gets a task once
