@@ -6,8 +6,7 @@
     running    `_accepted`                 in flight    at the end of its scope, which is cancelled
     answered                               answered
 
-A call goes down this table, and may leave states out. `Calls.give_up` answers what is not checked at once, too, and
-`Calls.abandon` whatever is left.
+A call goes down this table, and may leave states out. `Calls.abandon` answers whatever is left.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Accepting one costs next to nothing. A task checks what was accepted, in small portions, and loads what the first calls
 need beside the event loop, so that what is answered inline overtakes all of it. What is to be called gets a task once
-few enough others run, which goes on with what waits; the last that was checked is made by the task that did.
+few enough others run, which goes on with what waits; one that comes alone is made by the task that checked it.
 """
 
 from __future__ import annotations
@@ -163,8 +163,8 @@ class Calls:
         self._watches = watches
 
     async def _check_all(self) -> None:
-        """Check what is accepted, and what comes meanwhile."""
-        turn = anyio.current_time()
+        """Check what is accepted, and what comes meanwhile; calls begin in the order in which they came."""
+        turn, others_begin = anyio.current_time(), False
         while self._unchecked:
             name = self._unchecked[0].call.method
             if not self._invoker.can_check(name):
@@ -175,18 +175,19 @@ class Calls:
                 self._finish(accepted)
             elif self._vitals.in_flight < self._max_in_flight:
                 self._take_turn(accepted)
-                if not self._unchecked:
+                if not self._unchecked and not others_begin:
                     self._is_checking = False
                     await self._run(accepted, invocation)
                     return
                 self._tasks.start_soon(self._run, accepted, invocation)
+                others_begin = True
             else:
                 self._waiting[accepted] = invocation
                 if invocation.deadline is not None:
                     self._watches.start_soon(self._watch_wait, accepted, invocation)
             if anyio.current_time() - turn > TURN_SECONDS:
                 await anyio.lowlevel.checkpoint()
-                turn = anyio.current_time()
+                turn, others_begin = anyio.current_time(), False
         self._is_checking = False
 
     def _check(self, accepted: Accepted) -> Invocation | None:
