@@ -129,7 +129,8 @@ class _Request(aiohttp.ClientRequest):
     """Tells when its first byte is about to leave; aiohttp's own tracing costs a quarter of a request."""
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        if conn.protocol is None or conn.protocol.should_close:
+        protocol = conn.protocol
+        if protocol is None or protocol.should_close:
             raise _UnaskedError
         _leaves.get()()
         return await super().send(conn)

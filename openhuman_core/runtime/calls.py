@@ -2,7 +2,7 @@
 
 Accepting one costs next to nothing. A task checks what was accepted, in small portions, and loads what the first calls
 need beside the event loop, so that what is answered inline overtakes all of it. What is to be called gets a task once
-few enough others run, which goes on with what waits; one that comes alone is made by the task that checked it.
+few enough others run, which goes on with what waits; the last that was checked is made by the task that did.
 """
 
 from __future__ import annotations
@@ -175,8 +175,10 @@ class Calls:
                 self._finish(accepted)
             elif self._vitals.in_flight < self._max_in_flight:
                 self._take_turn(accepted)
-                if not self._unchecked and not others_begin:
+                if not self._unchecked:
                     self._is_checking = False
+                    if others_begin:
+                        await anyio.lowlevel.checkpoint()
                     await self._run(accepted, invocation)
                     return
                 self._tasks.start_soon(self._run, accepted, invocation)
