@@ -430,6 +430,7 @@ def test_what_is_asked_about_is_what_is_made(home: Path, backend: Recorder) -> N
     path.write_text(row * 2, encoding="utf-8")
     terminal.type("y")
     assert (terminal.end(), len(backend.seen)) == (0, 1)
+    assert f'\r{"":60}\r{{"row":' in terminal.shown  # the bar makes room for the row
 
 
 def test_a_closed_stdin_cannot_be_read(home: Path, backend: Recorder) -> None:

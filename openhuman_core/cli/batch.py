@@ -34,6 +34,7 @@ from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime.failures import for_caller
 from openhuman_core.runtime.records import REPLAYED, plain
 
+BAR_WIDTH, WIDEST_BAR = 30, 60  # the second with the numbers behind it
 # How often something is said of the progress where no bar can be drawn.
 SAY_EVERY_SECONDS = 10.0
 # How many rows may be under way or done before the oldest of them is printed.
@@ -244,6 +245,8 @@ def _print_ready(window: dict[int, Result | None], tally: Tally) -> None:
 
 def _print(line: bytes, tally: Tally) -> None:
     """Print a line; where it cannot be, what was begun ends all the same, and what it gives goes nowhere."""
+    if _draws() and sys.stdout.isatty():
+        say(f"\r{'':{WIDEST_BAR}}\r", nl=False)  # it stands where the line is to be
     try:
         put(line + b"\n")
     except OSError as problem:
@@ -259,9 +262,8 @@ async def _say_at_times(tally: Tally) -> None:
 
 def _say_progress(tally: Tally) -> None:
     if _draws():
-        width = 30
-        filled = width * tally.done // max(tally.total, 1)
-        say(f"\r[{'#' * filled}{'-' * (width - filled)}] {tally.done}/{tally.total}", nl=False)
+        filled = BAR_WIDTH * tally.done // max(tally.total, 1)
+        say(f"\r[{'#' * filled}{'-' * (BAR_WIDTH - filled)}] {tally.done}/{tally.total}", nl=False)
     elif time.monotonic() - tally.spoke >= SAY_EVERY_SECONDS:
         tally.spoke = time.monotonic()
         say(f"{tally.done} of {tally.total} rows done, {tally.failed} failed")

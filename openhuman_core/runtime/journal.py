@@ -252,7 +252,8 @@ class Journal:
         if self._presence.was_used() and path.exists() and not path.stat().st_size:
             raise Configuration(
                 "it is empty, though calls were recorded in it",
-                hint="Bring it back from a copy; without one, look at what the account holds, then move it away.",
+                hint="End what uses this home, and bring it back from a copy; without one, look at what the account"
+                " holds, then move it away.",
             )
         fingerprint = self._vault.fingerprint(b"journal")  # before the file: its key is never made beside it
         with open_private(path, os.O_RDWR | os.O_CREAT):
