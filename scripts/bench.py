@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,10 @@ class Bench:
     def daemon(self, *flags: str, url: str | None = None) -> Program:
         """Start the daemon."""
         return Program([*self.command, *flags], {**self.env, "BACKEND_URL": url or self.near})
+
+    def bare(self) -> Program:
+        """Start what its libraries are by themselves."""
+        return Program([PYTHON, str(PROGRAMS / "bare.py")], {**self.env, "BACKEND_URL": self.near})
 
 
 @dataclass(frozen=True)
@@ -121,9 +126,12 @@ def answering(peer: Peer, bench: Bench) -> Found:
 def refusing(bench: Bench) -> Found:
     """Measure calls whose params are refused."""
     refused = [line(request(n, TOP_UP, {"amountUsd": "five"})) for n in range(bench.calls)]
-    with bench.daemon() as daemon:
-        daemon.ask(b"".join(refused[:100]), 100)
-        return {"refusals": bench.calls / daemon.ask(b"".join(refused), bench.calls)}
+    found: Found = {}
+    for name, start in (("refusals", bench.daemon), ("bare refusals", bench.bare)):
+        with start() as program:
+            program.ask(b"".join(refused[:100]), 100)
+            found[name] = bench.calls / program.ask(b"".join(refused), bench.calls)
+    return found
 
 
 def client(url: str, kind: str, calls: int, in_flight: int, env: dict[str, str]) -> float:
@@ -140,11 +148,12 @@ def calling(bench: Bench) -> Found:
     found = {
         f"aiohttp, {number} in flight": 1 / client(bench.near, "kept", calls, number, bench.env) for number in (64, 1)
     }
-    with bench.daemon("--max-in-flight", "64") as daemon:
-        daemon.ask(b"".join(balances[:100]), 100)
-        found["calls, 64 in flight"] = calls / daemon.ask(b"".join(balances), calls)
-        found["calls, 1 in flight"] = calls / sum(daemon.ask(balance, 1) for balance in balances)
-        found["resident after calls"] = daemon.resident_bytes() * MB
+    for name, start in (("bare calls", bench.bare), ("calls", partial(bench.daemon, "--max-in-flight", "64"))):
+        with start() as program:
+            program.ask(b"".join(balances[:100]), 100)
+            found[f"{name}, 64 in flight"] = calls / program.ask(b"".join(balances), calls)
+            found[f"{name}, 1 in flight"] = calls / sum(program.ask(balance, 1) for balance in balances)
+            found["resident after calls"] = program.resident_bytes() * MB  # the daemon's, which comes last
     return found
 
 
@@ -153,9 +162,10 @@ def first_call(bench: Bench) -> Found:
     with Program([PYTHON, str(PROGRAMS / "one_call.py"), bench.near + BALANCE_PATH]) as script:
         script.ask(b"", 1, b"\n")
         found = {"first call of a script": (time.perf_counter() - script.started) * MS}
-    with bench.daemon() as daemon:
-        daemon.ask(line(request(1, BALANCE)), 1)
-        found["first call"] = (time.perf_counter() - daemon.started) * MS
+    for name, start in (("first call", bench.daemon), ("first bare call", bench.bare)):
+        with start() as program:
+            program.ask(line(request(1, BALANCE)), 1)
+            found[name] = (time.perf_counter() - program.started) * MS
     with bench.daemon() as daemon:
         daemon.ask(line(request(1, "core.ping")), 1)
         time.sleep(IDLE_SECONDS)
@@ -214,9 +224,13 @@ RATIOS: dict[str, tuple[str, str, str]] = {
     "pipelined core.ping / a line loop": ("ours: pipelined", "line loop: pipelined", "a second"),
     "pipelined core.ping / a task per request": ("ours: pipelined", "task per request: pipelined", "a second"),
     "pipelined refusals / a line loop": ("refusals", "line loop: pipelined", "a second"),
+    "its libraries' / a line loop": ("bare refusals", "line loop: pipelined", "a second"),
     "the whole way, 64 in flight / aiohttp": ("calls, 64 in flight", "aiohttp, 64 in flight", "a second"),
+    "its libraries' way, 64 in flight / aiohttp": ("bare calls, 64 in flight", "aiohttp, 64 in flight", "a second"),
     "the whole way, one at a time / aiohttp": ("calls, 1 in flight", "aiohttp, 1 in flight", "a second"),
+    "its libraries' way, one at a time / aiohttp": ("bare calls, 1 in flight", "aiohttp, 1 in flight", "a second"),
     "first call from spawn / a script": ("first call", "first call of a script", "ms"),
+    "its libraries' / a script": ("first bare call", "first call of a script", "ms"),
     "a call 30 ms away over TLS / a new client": ("far call", "far call, new client", "ms"),
     "a page of 5 MB / reading and writing its JSON": ("page", "page, json", "ms"),
     "a call with 10,000 queued / with 10": ("processor, 10000 queued", "processor, 10 queued", "µs of processor"),
