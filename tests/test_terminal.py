@@ -422,6 +422,7 @@ def test_a_payment_that_was_made_is_told_whatever_signals_come(home: Path, backe
             process.send_signal(signal.SIGINT)
         journal.execute("ROLLBACK")
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    journal.close()
     assert (process.returncode, json.loads(out), err) == (0, link, b"")
     listed = run(home, "billing", "list-payment-links", stdin=b"", **account(backend))
     assert [record["url"] for record in json.loads(listed.stdout)] == [link["url"]] * 2
