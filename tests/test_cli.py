@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -174,10 +176,12 @@ def test_settings_that_are_off_fail_a_call(home: Path) -> None:
     assert done.stderr.startswith(b"openhuman-core: configuration: OPENHUMAN_MAX_BATCH: ")
 
 
-@pytest.mark.parametrize("name", ["damaged", "missing/state"])
+@pytest.mark.parametrize("name", ["damaged", "missing/state", "another's"])
 def test_a_state_of_the_sandbox_that_cannot_be_used_is_told(home: Path, tmp_path: Path, name: str) -> None:
     """It is no bug, and what is in it stays."""
     (tmp_path / "damaged").write_bytes(b"no database" * 100)
+    with closing(sqlite3.connect(tmp_path / "another's")) as database:
+        database.execute("CREATE TABLE documents (a)")
     done = run(home, "sandbox", "--port", "0", "--state", str(tmp_path / name))
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
     assert done.stderr.startswith(b"openhuman-core: configuration: the sandbox's state in ")

@@ -47,6 +47,20 @@ def test_a_key_stays_unknown_whatever_becomes_of_a_second_call(
     assert left == "15.01 USD is more than what is left of the spend limit, 15 USD"
 
 
+def test_what_is_sent_again_costs_nothing_twice_only_if_it_is_the_same(start: StartDaemon, backend: Recorder) -> None:
+    """Another process may have made another call under the key meanwhile."""
+    backend.script = [CLOSE, CLOSE]
+    backend.default = ok(PAID)
+    limited = start("--idempotency-honoured", "--max-spend-usd", "10", **account(backend))
+    other = start("--idempotency-honoured", **account(backend))
+    assert limited.error(TOP_UP, {**KEYED, "amountUsd": 1})["data"]["kind"] == "outcome_unknown"
+    limited.result(RESOLVE, {"idempotencyKey": "k", "outcome": "not_done"})
+    assert other.error(TOP_UP, {**KEYED, "amountUsd": 500})["data"]["kind"] == "outcome_unknown"
+    told = limited.error(TOP_UP, {**KEYED, "amountUsd": 500})["message"]
+    assert "this time: 500 USD is more than what is left of the spend limit, 9 USD" in told
+    assert len(backend.seen) == 2
+
+
 @pytest.mark.parametrize("how", ["cancel", "drain"])
 def test_what_is_put_off_and_then_given_up_did_nothing(start: StartDaemon, backend: Recorder, how: str) -> None:
     """The hosted API said so; its key is free."""
@@ -131,7 +145,7 @@ def test_an_answer_that_nobody_asked_for_is_no_payments(start: StartDaemon, back
     """It came over a kept-open connection, and the next call that uses that would take it for its own."""
     backend.script = [ok({})]
     backend.default = ok(PAID)
-    daemon = start(**account(backend))
+    daemon = start("--no-retries", **account(backend))
     daemon.result("openhuman.billing_get_balance")
     backend.say(stale)
     daemon.result("core.ping")

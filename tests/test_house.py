@@ -11,7 +11,7 @@ import openhuman_core
 
 PACKAGE = Path(openhuman_core.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_CATCH_ALLS, MAX_PACKAGE_LINES = 300, 60, 3, 11_870
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_CATCH_ALLS, MAX_PACKAGE_LINES = 300, 60, 3, 11_888
 
 
 def name_of(path: Path) -> str:

@@ -67,19 +67,22 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Send the request and give the answer with its body unread; `leaves`, of its extensions, is called before."""
         session = self._session or self._open(encrypted=request.url.scheme == "https" or bool(self._proxies))
         _leaves.set(request.extensions.get("leaves", lambda: None))
-        try:
-            response = await session.request(
-                request.method,
-                _parsed(str(request.url)),
-                headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
-                data=request.read() or None,
-                # What it would add is there but for the type of a body that a POST may not have.
-                skip_auto_headers=None if request.method == "GET" else ("Content-Type",),
-                allow_redirects=False,
-                proxy=self._proxy(request.url) if self._proxies else None,
-            )
-        except aiohttp.ClientError as problem:
-            raise _translated(problem) from problem
+        for others in reversed(range(self._connections + 1)):  # that may be kept open
+            try:
+                response = await session.request(
+                    request.method,
+                    _parsed(str(request.url)),
+                    headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
+                    data=request.read() or None,
+                    # What it would add is there but for the type of a body that a POST may not have.
+                    skip_auto_headers=None if request.method == "GET" else ("Content-Type",),
+                    allow_redirects=False,
+                    proxy=self._proxy(request.url) if self._proxies else None,
+                )
+                break
+            except aiohttp.ClientError as problem:
+                if not isinstance(problem, _UnaskedError) or not others:
+                    raise _translated(problem) from problem
         return httpx.Response(
             response.status,
             headers=response.raw_headers,

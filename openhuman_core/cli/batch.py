@@ -34,7 +34,7 @@ from openhuman_core.registry.registry import Registry
 from openhuman_core.runtime.failures import for_caller
 from openhuman_core.runtime.records import REPLAYED, plain
 
-BAR_WIDTH, WIDEST_BAR = 30, 60  # the second with the numbers behind it
+BAR_WIDTH, WIDEST_BAR = 30, 60  # the second with its brackets and the counts behind them
 # How often something is said of the progress where no bar can be drawn.
 SAY_EVERY_SECONDS = 10.0
 # How many rows may be under way or done before the oldest of them is printed.

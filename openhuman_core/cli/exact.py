@@ -20,23 +20,29 @@ Number.__name__ = "float"  # JMESPath goes by the name
 
 
 def decode(payload: Any) -> Any:
-    """Read a payload, a value or `RawJson`; None for what Python cannot hold, or what is nested too deep for a call."""
-    text = encode(payload).decode(errors="surrogatepass")
+    """Read a payload, a value or `RawJson`; None for what Python cannot hold."""
     try:
-        value = json.loads(text, parse_float=Number, parse_int=_integer)
+        return json.loads(encode(payload), parse_float=Number, parse_int=_integer)
     except (ValueError, RecursionError):
         return None
-    return None if messages.is_too_deep(value, text) else value
 
 
 def encode(value: Any, plain: Callable[[Any], bytes] = messages.encode) -> messages.RawJson:
     """Write a value as JSON, with numbers that `decode` read as they came, and what else there is by `plain`."""
-    if isinstance(value, dict):
-        members = (b"%b:%b" % (plain(name), encode(item, plain)) for name, item in value.items())
-        return messages.RawJson(b"{%b}" % b",".join(members))
-    if isinstance(value, list):
-        return messages.RawJson(b"[%b]" % b",".join(encode(item, plain) for item in value))
-    return messages.RawJson(value.text.encode() if isinstance(value, messages.ExactFloat) else plain(value))
+    parts: list[bytes] = []
+    left = [value]
+    while left:  # a result may be nested deeper than functions can be
+        item = left.pop()
+        if isinstance(item, dict):
+            members = [part for name, member in item.items() for part in (b",", plain(name), b":", member)]
+            left += [b"}", *reversed(members[1:]), b"{"]
+        elif isinstance(item, list):
+            left += [b"]", *reversed([part for member in item for part in (b",", member)][1:]), b"["]
+        elif isinstance(item, bytes):
+            parts.append(item)
+        else:
+            parts.append(item.text.encode() if isinstance(item, messages.ExactFloat) else plain(item))
+    return messages.RawJson(b"".join(parts))
 
 
 def _integer(text: str) -> Any:

@@ -62,7 +62,7 @@ class Output:
         elif self.json or self.query or self.envelope or not sys.stdout.isatty() or _is_unreadable(payload):
             put(_one_line(payload))
         else:
-            _print_view(exact.decode(payload))
+            _print_view(payload)
         if self.verbose:
             for line in logs:
                 say(harmless(line))
@@ -104,7 +104,7 @@ def _is_unreadable(payload: Any) -> bool:
 
 def _part(query: str, payload: Any) -> RawJson:
     if _is_unreadable(payload):
-        raise QueryFailed("--query cannot be applied: the result is nested too deep")
+        raise QueryFailed("--query cannot be applied: the result is nested deeper than can be read")
     try:
         return exact.encode(compiled(query).search(exact.decode(payload)))
     except (ValueError, RecursionError) as problem:  # JMESPath's own are among them
@@ -117,12 +117,17 @@ def _one_line(value: Any) -> bytes:
     return (text if text.isascii() and b"\x7f" not in text else harmless(text.decode()).encode()) + b"\n"
 
 
-def _print_view(value: Any) -> None:
+def _print_view(payload: Any) -> None:
     from rich.console import Console  # a terminal's library
 
     console = Console(markup=False, highlight=False, emoji=False)
     console.width = max(console.width, NARROWEST)  # less is a size that is not known, or not meant
-    for view in _views(value, console.width):
+    try:
+        views = _views(exact.decode(payload), console.width)
+    except RecursionError:  # no view shows what is nested so deep
+        put(_one_line(payload))
+        return
+    for view in views:
         console.print(view, overflow="fold")
 
 

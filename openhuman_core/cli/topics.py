@@ -39,8 +39,9 @@ A call that writes may carry a key: --idempotency-key NAME. The same key never a
 whichever process of this home: the recorded outcome comes back, with the log line that says so. An outcome is kept for
 30 days; then its key is as good as new.
 
-A call whose answer was lost ends with 12, and its key is held until somebody settles it, however long that takes. Look
-at what the account holds (the message names the command), then settle the key:
+A call whose answer was lost ends with 12, and its key is held until somebody settles it, however long that takes (or,
+under OPENHUMAN_IDEMPOTENCY_HONOURED=1, until the call is made again). Look at what the account holds (the message names
+the command), then settle the key:
 
   openhuman-core journal list --state unknown
   openhuman-core journal resolve --idempotency-key NAME --outcome done

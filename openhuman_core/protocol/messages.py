@@ -193,19 +193,17 @@ def _next_token(text: str, at: int) -> int:
 
 def _flaw(message: Any, text: str) -> CoreError | None:
     """Look for what the decoder lets pass: nests that are too deep, and text that is no Unicode."""
-    if is_too_deep(message, text):
+    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than(message, MAX_DEPTH):
         return _too_deep()
     if "\\u" in text and not _is_unicode(message):
         return ParseError("a string holds a lone surrogate")
     return None
 
 
-def is_too_deep(value: Any, text: str) -> bool:
-    """Tell whether a value, of which `text` is the JSON, is nested deeper than the wire allows."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return False
+def _deeper_than(value: Any, levels: int) -> bool:
+    """Walk level by level, without recursion."""
     containers = [value]
-    for _ in range(MAX_DEPTH):  # level by level, without recursion
+    for _ in range(levels):
         children = (child for item in containers for child in (item.values() if isinstance(item, dict) else item))
         containers = [child for child in children if isinstance(child, dict | list)]
         if not containers:

@@ -72,7 +72,7 @@ class Audit:
             "method": method.name,
             "route": str(method.route) if method.route else None,
             "effect": method.effect.value,
-            "idempotencyKey": invocation.params.wire().get("idempotencyKey", invocation.key),  # one may be settled
+            "idempotencyKey": invocation.params.wire().get("idempotencyKey", invocation.key),  # journal_resolve's param
             "outcome": InternalError.kind,
         }
         self._begun[id(invocation)] = line

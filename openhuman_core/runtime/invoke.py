@@ -279,5 +279,5 @@ class Invoker:
             if invocation.sending.stage == "not_sent":
                 self._spend_limit.give_back(reserved)
             else:
-                self._spend_limit.hold(call)
+                self._spend_limit.hold(amount, call)
             raise

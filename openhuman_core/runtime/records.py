@@ -124,7 +124,7 @@ class AccountRecords:
         """Make the call if its key is free; otherwise give what became of the call that used it.
 
         `make` takes the seconds that are left. Params count as they are after trimming and defaults. Who waits for
-        another call looks for itself, and may make it, where that one was cut short or had less time.
+        another call looks for itself, and may make it, where that one was cut short or timed out.
 
         Raises `IdempotencyConflict`; `OutcomeUnknown` where an earlier call may have acted, and where one that may
         act is under way for longer than `timeout_seconds`, `BackendTimeout` for another one; `JournalUnavailable`;

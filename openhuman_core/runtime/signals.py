@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-# An interrupt, a supervisor's stop, and a terminal's that closes, which Windows does not have.
+# SIGINT is a person's interrupt, SIGTERM a supervisor's stop; SIGHUP, of a terminal that closes, is not on Windows.
 STOPS = [number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 
 

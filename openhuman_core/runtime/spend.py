@@ -15,7 +15,7 @@ class SpendLimit:
 
     def __init__(self, limit: Decimal | None) -> None:
         self._left = limit
-        self._held: set[tuple[str, str | None]] = set()  # by account and key: what may have been spent already
+        self._held: dict[tuple[str, str | None], Decimal] = {}  # by account and key: what may have been spent already
 
     def reserve(self, amount: float, call: tuple[str, str | None], *, is_resent: bool) -> Decimal:
         """Take an amount from what is left, and give it as it was taken; raises `PolicyDenied` when it is more.
@@ -25,7 +25,9 @@ class SpendLimit:
         """
         from decimal import Decimal  # start-up pays for each import
 
-        reserved = Decimal(0) if is_resent and call in self._held else Decimal(str(amount))
+        reserved = Decimal(str(amount))
+        if is_resent and self._held.get(call) == reserved:
+            reserved = Decimal(0)
         if self._left is not None:
             if reserved > self._left:
                 raise PolicyDenied(
@@ -35,10 +37,12 @@ class SpendLimit:
             self._left -= reserved
         return reserved
 
-    def hold(self, call: tuple[str, str | None]) -> None:
-        """Remember a call that may have spent what it reserved, if it can be made again under its key."""
+    def hold(self, amount: float, call: tuple[str, str | None]) -> None:
+        """Remember a call that may have spent its amount, if it can be made again under its key."""
+        from decimal import Decimal
+
         if call[1] is not None:
-            self._held.add(call)
+            self._held[call] = Decimal(str(amount))
 
     def give_back(self, reserved: Decimal) -> None:
         """Return an amount that was surely not spent."""

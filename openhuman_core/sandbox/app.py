@@ -22,7 +22,7 @@ BUTTON = '<form method="post"><button name="outcome" value="{}">{}</button></for
 def create_app(state: Path | None = None, base_url: str = "http://sandbox.localhost") -> Starlette:
     """Make a sandbox that keeps its data in the SQLite file `state`, or in memory, and links to pages at `base_url`.
 
-    Raises `sqlite3.Error` where `state` cannot be opened or is no database.
+    Raises `Configuration` where `state` cannot be opened or is none of its own.
     """
     store = Store(state)
     seed(store)

@@ -20,7 +20,7 @@ async def serve(port: int, state: Path | None, announce: Callable[[str], None]) 
     """Serve on 127.0.0.1 until SIGTERM or SIGINT; port 0 takes any that is free.
 
     `announce` is called with one line for each fact: the base URL, once it listens, and then each user.
-    Raises OSError where the port is taken, and `sqlite3.Error` where `state` is no usable database.
+    Raises OSError where the port is taken, and `Configuration` where `state` is no usable database.
     """
     with socket.create_server(("127.0.0.1", port)) as listener:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited: head and body are two writes

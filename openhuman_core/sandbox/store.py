@@ -31,6 +31,7 @@ class Store:
             weakref.finalize(self, self._connection.close)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute(SCHEMA)
+            self._connection.execute("SELECT number, kind, id, owner, document FROM documents LIMIT 0")  # another's?
         except sqlite3.Error as problem:
             raise Configuration(f"the sandbox's state in {state} cannot be used: {problem}") from problem
 
