@@ -66,6 +66,15 @@ def test_a_view_shows_every_digit(home: Path, backend: Recorder) -> None:
     ]
 
 
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")], ids=["lists", "objects"])
+def test_a_result_that_is_nested_deep_is_shown(home: Path, backend: Recorder, opening: str, closing: str) -> None:
+    """The payment was made, and its link is what it was made for."""
+    made = f'{{"url":"https://pay.example/1","m":{opening * 900}1{closing * 900}}}'
+    backend.default = answer(raw=b'{"success":true,"data":%b}' % made.encode())
+    terminal = Terminal(home, "billing", "top-up", "--amount-usd", "1", "--yes", env=account(backend))
+    assert (terminal.end(), "https://pay.example/1" in terminal.shown) == (0, True)
+
+
 @pytest.mark.parametrize("columns", [20, 40, 80, 200])
 def test_nothing_is_cut_off_on_a_narrow_terminal(home: Path, backend: Recorder, columns: int) -> None:
     """What does not fit goes on below."""

@@ -124,7 +124,7 @@ def _print_view(payload: Any) -> None:
     console.width = max(console.width, NARROWEST)  # less is a size that is not known, or not meant
     try:
         views = _views(exact.decode(payload), console.width)
-    except RecursionError:  # no view shows what is nested so deep
+    except RecursionError:  # from 3.12 on Python reads what is nested deeper than functions can be
         put(_one_line(payload))
         return
     for view in views:
