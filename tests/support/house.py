@@ -62,7 +62,7 @@ def new_key() -> str:
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition that nobody tells of."""
+    """Wait for what nobody tells of: a row that another program writes, a file that it opens, a call that it makes."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"
